@@ -1,0 +1,3 @@
+//! Compiles the protocol definitions.
+
+fn main() {}

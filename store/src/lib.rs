@@ -1,0 +1,78 @@
+//! Where series come from: labels, chunks, blocks, StoreAPI peers, fan-out, merge and deduplication. Knows no PromQL.
+//!
+//! # Layout
+//!
+//! Pure data: [`labels`], [`matcher`], [`series`], [`samples`], [`histogram`], `chunk`, `merge`, `dedup`.
+//! Sources: `block` (TSDB blocks through object_store), `remote` (StoreAPI peers), `testing` (in memory, for tests).
+//! Between them and the engine: `fanout`. Towards other aggregators: `serve`. Accounts: [`budget`], [`coverage`], [`error`].
+//!
+//! # Invariants
+//!
+//! - A stream of series ascends by labels after replica labels are removed, each label set once.
+//! - Bytes from outside never panic; they end as a [`StoreError`] that names the thing and the act.
+//! - Whoever holds data that grows with input holds a [`budget::Reservation`] for it.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+
+pub mod budget;
+pub mod coverage;
+pub mod error;
+pub mod histogram;
+pub mod labels;
+pub mod matcher;
+pub mod samples;
+pub mod select;
+pub mod series;
+
+pub use budget::{Budget, LimitExceeded, Reservation};
+pub use error::{StoreError, StoreErrorKind};
+pub use labels::{Grouping, Labels, LabelsBuilder};
+pub use matcher::{MatchOp, Matcher};
+pub use samples::Samples;
+pub use select::{Gap, LabelStrings, Select, StoreId, StoreInfo, StoreState};
+pub use series::{Chunk, Encoding, Lane, LaneChunks, Millis, Series, SeriesBatch};
+
+/// Batches of series, ascending by labels across the whole stream, each label set once; ends after the first error.
+pub type SeriesStream = BoxStream<'static, Result<SeriesBatch, StoreError>>;
+
+/// A source of series.
+///
+/// # Contract
+///
+/// - `info` and `gaps` are cached facts: no I/O, no waiting.
+/// - `select` does no I/O before its streams are polled. The streams together give every series that matches and has a chunk
+///   in the time range (both ends inclusive), with all chunks of it that overlap the range; chunks may reach beyond it, and
+///   more chunks may come. A series may come in several of the streams.
+/// - External labels are part of the series and win over labels of the series itself. `replica_labels` are removed from the
+///   labels and name the [`Lane`] of the chunks. Matchers see the labels before that.
+/// - Each stream ascends strictly by the final labels. Lanes within one series are unique.
+/// - What a stream hands over is reserved in `budget` and travels with the batch.
+/// - A stream hands over what it has when nothing more is ready, so that silence is the peer's and never that of a half-full
+///   batch. Nothing is read ahead beyond one batch and the windows of the transport.
+/// - Dropping a stream ends the work behind it, on the peer too.
+/// - With `labels_only` the series have lanes without chunks.
+/// - `label_names` and `label_values` are sorted and unique; they respect the matchers and, at least roughly, the times.
+/// - Errors name the store's thing and act, not the store: the caller knows it.
+pub trait Store: Send + Sync + 'static {
+    /// Cached facts for pruning and coverage.
+    fn info(&self) -> Arc<StoreInfo>;
+
+    /// What the source knows that it lacks of `request`.
+    fn gaps(&self, request: &Select) -> Vec<Gap>;
+
+    /// The matching series, as one or more sorted streams.
+    fn select(&self, request: Arc<Select>, budget: Budget) -> Vec<SeriesStream>;
+
+    /// Names of all labels of the matching series.
+    fn label_names(&self, request: Arc<Select>) -> BoxFuture<'static, Result<LabelStrings, StoreError>>;
+
+    /// Values of label `name` in the matching series.
+    fn label_values(
+        &self,
+        name: Box<str>,
+        request: Arc<Select>,
+    ) -> BoxFuture<'static, Result<LabelStrings, StoreError>>;
+}

@@ -1,0 +1,133 @@
+//! Series as they travel from the sources to the engine: labels, and chunks by lane, still compressed.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::budget::Reservation;
+use crate::labels::Labels;
+
+/// Milliseconds since the Unix epoch; may be negative.
+pub type Millis = i64;
+
+/// How the bytes of a chunk are to be read. The numbers are those of a block's chunk header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Encoding {
+    /// Floats.
+    Xor = 1,
+    /// Integer native histograms.
+    Histogram = 2,
+    /// Float native histograms.
+    FloatHistogram = 3,
+    /// Floats, with start timestamps.
+    Xor2 = 4,
+    /// Integer native histograms with start timestamps.
+    HistogramSt = 5,
+    /// Float native histograms with start timestamps.
+    FloatHistogramSt = 6,
+}
+
+impl Encoding {
+    /// The encoding of a block's chunk header byte.
+    pub fn from_block(byte: u8) -> Option<Self> {
+        Some(match byte {
+            1 => Self::Xor,
+            2 => Self::Histogram,
+            3 => Self::FloatHistogram,
+            4 => Self::Xor2,
+            5 => Self::HistogramSt,
+            6 => Self::FloatHistogramSt,
+            _ => return None,
+        })
+    }
+
+    /// The name Prometheus prints.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Xor => "XOR",
+            Self::Histogram => "histogram",
+            Self::FloatHistogram => "floathistogram",
+            Self::Xor2 => "XOR2",
+            Self::HistogramSt => "histogramST",
+            Self::FloatHistogramSt => "floathistogramST",
+        }
+    }
+}
+
+impl fmt::Display for Encoding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A run of samples of one series, compressed. The derived order (time, then encoding, then bytes) is the canonical order
+/// of the chunks of a lane, so that what conflicting copies give does not depend on who answered first.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Chunk {
+    /// Time of the first sample, ms, inclusive.
+    pub min_time: Millis,
+    /// Time of the last sample, ms, inclusive.
+    pub max_time: Millis,
+    /// How to read `data`.
+    pub encoding: Encoding,
+    /// The bare chunk: no length, no encoding byte, no checksum.
+    pub data: Bytes,
+}
+
+/// What may be joined sample by sample: one tuple of replica label values.
+///
+/// A sidecar and the bucket of the same replica are one lane. A source that folded replicas itself, or whose label sets
+/// carry no replica label, is a lane of its own, named by its store. With deduplication off there is one nameless lane,
+/// since the replica labels are part of the series then.
+///
+/// The order of lanes is the order of preference of deduplication, so it must not depend on time or on who answered.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Lane {
+    /// The replica labels with their values; those that are absent are left out.
+    pub replica: Labels,
+    /// Set only where `replica` is empty though replica labels were asked to be removed: the store that answered.
+    pub store: Option<crate::select::StoreId>,
+}
+
+/// The chunks of one lane of a series. Ascending by [`Chunk`]'s order is not guaranteed, overlap and repetition are allowed:
+/// [`crate::dedup::decode_lane`] sorts.
+#[derive(Debug, Clone)]
+pub struct LaneChunks {
+    /// Whose chunks these are.
+    pub lane: Lane,
+    /// Chunks, which may reach beyond the asked time range.
+    pub chunks: Vec<Chunk>,
+}
+
+/// One logical series.
+#[derive(Debug, Clone)]
+pub struct Series {
+    /// Labels without the replica labels that were asked to be removed.
+    pub labels: Labels,
+    /// At least one lane, lanes unique, in no special order.
+    pub lanes: Vec<LaneChunks>,
+}
+
+/// Some hundred series in label order, and the memory they hold.
+///
+/// Invariant: ascending by labels, labels unique.
+#[derive(Debug)]
+pub struct SeriesBatch {
+    /// The series.
+    pub series: Vec<Series>,
+    /// What they hold: labels, chunk lists, and chunk bytes with the frames they pin.
+    pub held: Reservation,
+}
+
+/// Series a batch, at most: small enough to stay in cache, large enough to pay for the hand-over.
+pub const BATCH_SERIES_MAX: usize = 256;
+
+impl SeriesBatch {
+    /// Checks the invariant in debug builds.
+    pub fn new(series: Vec<Series>, held: Reservation) -> Self {
+        debug_assert!(series.is_sorted_by(|a, b| a.labels < b.labels), "series of a batch out of order or doubled");
+        debug_assert!(series.iter().all(|s| !s.lanes.is_empty()), "series without a lane");
+        Self { series, held }
+    }
+}
