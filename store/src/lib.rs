@@ -18,6 +18,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
 pub mod budget;
+pub mod chunk;
 pub mod coverage;
 pub mod error;
 pub mod histogram;
@@ -26,6 +27,8 @@ pub mod matcher;
 pub mod samples;
 pub mod select;
 pub mod series;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 pub use budget::{Budget, LimitExceeded, Reservation};
 pub use error::{StoreError, StoreErrorKind};

@@ -1,0 +1,314 @@
+//! XOR chunks: floats at times, each as its difference from the one before (layout: Prometheus tsdb/docs/format/chunks.md;
+//! behaviour: tsdb/chunkenc/xor.go).
+//!
+//! [`decode`] keeps its whole state in locals and loads a 64-bit window once a sample, seldom twice: most samples take a few
+//! bits. It trusts nothing: positions are compared with the length once a sample, the count with the bytes before anything
+//! is reserved, and times must ascend.
+
+use bytes::Bytes;
+
+use super::bits::{BitWriter, Bits, WINDOW, unzigzag};
+use crate::error::StoreError;
+use crate::series::Millis;
+
+/// Bytes before the bit stream: the number of samples, big-endian.
+const HEAD: usize = 2;
+
+/// Samples that a chunk can count.
+const SAMPLES_MAX: usize = u16::MAX as usize;
+
+/// Fewest bits of the first sample: one byte of time and the value.
+const FIRST_BITS_MIN: usize = 8 + 64;
+
+/// Number of samples that the head of a chunk announces; None for fewer than two bytes.
+pub fn sample_count(data: &[u8]) -> Option<usize> {
+    data.first_chunk::<HEAD>().map(|head| usize::from(u16::from_be_bytes(*head)))
+}
+
+/// Appends the samples of a chunk up to the time `max_time` (inclusive, ms) to two columns of equal length. Stale markers
+/// come bit by bit. On an error the columns are as before.
+///
+/// Errors: [`Corrupt`](crate::StoreErrorKind::Corrupt) where the bytes end too early, a window of bits is impossible, or times
+/// do not ascend. Bytes behind the last sample are not looked at, as upstream does not.
+pub fn decode(
+    data: &[u8],
+    max_time: Millis,
+    timestamps: &mut Vec<Millis>,
+    values: &mut Vec<f64>,
+) -> Result<(), StoreError> {
+    let count = sample_count(data).ok_or_else(|| corrupt("shorter than its head", 0, 0))?;
+    if count == 0 {
+        return Ok(());
+    }
+    let bits = Bits::new(data.get(HEAD..).unwrap_or_default());
+    // All samples but the first take two bits at least.
+    if bits.len() < FIRST_BITS_MIN + 2 * (count - 1) {
+        return Err(corrupt("too short for its number of samples", 0, count));
+    }
+    let start = timestamps.len();
+    debug_assert_eq!(start, values.len(), "columns of different length");
+    timestamps.resize(start + count, 0);
+    values.resize(start + count, 0.0);
+    let decoded = decode_into(bits, max_time, &mut timestamps[start..], &mut values[start..]);
+    let kept = *decoded.as_ref().unwrap_or(&0);
+    timestamps.truncate(start + kept);
+    values.truncate(start + kept);
+    decoded.map(|_| ())
+}
+
+/// Fills the columns, both as long as the chunk has samples (at least one). Returns how many are not later than `max_time`.
+fn decode_into(
+    bits: Bits<'_>,
+    max_time: Millis,
+    timestamps: &mut [Millis],
+    values: &mut [f64],
+) -> Result<usize, StoreError> {
+    let count = timestamps.len();
+    let (Some((first_time, times)), Some((first_value, values))) =
+        (timestamps.split_first_mut(), values.split_first_mut())
+    else {
+        return Ok(0);
+    };
+    let (raw, mut at) = bits.uvarint(0).ok_or_else(|| corrupt("has no time", 0, count))?;
+    let mut time = unzigzag(raw);
+    let mut value = bits.get(at, 64);
+    at += 64;
+    *first_time = time;
+    *first_value = f64::from_bits(value);
+    if time > max_time || count == 1 {
+        check(at, bits, 0, count)?;
+        return Ok(usize::from(time <= max_time));
+    }
+    let (raw, next) = bits.uvarint(at).ok_or_else(|| corrupt("has no time", 1, count))?;
+    at = next;
+    let mut delta = raw as i64;
+    let mut window = Window::default();
+    for (i, (time_out, value_out)) in times.iter_mut().zip(values).enumerate() {
+        let mut ahead = bits.window(at);
+        // Bits of `ahead` that are used up. The second sample's delta is read already.
+        let mut used = 0;
+        if i > 0 {
+            if ahead >> 63 == 0 {
+                used = 1;
+            } else {
+                let (change, length) = delta_change(bits, at, ahead);
+                delta = delta.wrapping_add(change);
+                used = length;
+                if used > 24 {
+                    at += used as usize;
+                    ahead = bits.window(at);
+                    used = 0;
+                }
+            }
+        }
+        let before = time;
+        time = time.wrapping_add(delta);
+        ahead <<= used;
+        at += used as usize;
+        if ahead >> 63 == 0 {
+            at += 1;
+        } else {
+            let head = if ahead >> 62 & 1 == 0 {
+                2
+            } else {
+                window = Window::opened(ahead << 2).ok_or_else(|| corrupt("has an impossible window", i + 1, count))?;
+                2 + 5 + 6
+            };
+            let changed = if used + head + window.width <= WINDOW {
+                ahead << head >> (64 - window.width)
+            } else {
+                bits.get(at + head as usize, window.width)
+            };
+            value ^= changed << window.trailing;
+            at += (head + window.width) as usize;
+        }
+        if time <= before || at > bits.len() {
+            return Err(broken(at, bits, i + 1, count));
+        }
+        if time > max_time {
+            return Ok(i + 1);
+        }
+        *time_out = time;
+        *value_out = f64::from_bits(value);
+    }
+    Ok(count)
+}
+
+/// The change of the delta between times, whose first bit is a 1, and the bits it takes.
+#[inline(always)]
+fn delta_change(bits: Bits<'_>, at: usize, ahead: u64) -> (i64, u32) {
+    let (prefix, width) = match ahead.leading_ones() {
+        1 => (2, 14),
+        2 => (3, 17),
+        3 => (4, 20),
+        _ => return (bits.get(at + 4, 64) as i64, 4 + 64),
+    };
+    let raw = (ahead << prefix >> (64 - width)) as i64;
+    // Half of the range itself counts as positive (tsdb/docs/bstream.md).
+    let change = if raw > 1 << (width - 1) { raw - (1 << width) } else { raw };
+    (change, prefix + width)
+}
+
+/// Which bits of a value may differ from the one before.
+#[derive(Clone, Copy)]
+struct Window {
+    /// Number of bits, 1 to 64.
+    width: u32,
+    /// Equal bits behind them.
+    trailing: u32,
+}
+
+impl Default for Window {
+    /// Before the first window is opened; only foreign bytes ever use it.
+    fn default() -> Self {
+        Self { width: 64, trailing: 0 }
+    }
+}
+
+impl Window {
+    /// From 5 bits of leading equal bits and 6 bits of width, where 0 stands for 64. None if they are more than 64 together.
+    #[inline(always)]
+    fn opened(ahead: u64) -> Option<Self> {
+        let leading = (ahead >> 59) as u32;
+        let width = match (ahead >> 53) as u32 & 0x3f {
+            0 => 64,
+            width => width,
+        };
+        let trailing = 64_u32.checked_sub(leading + width)?;
+        Some(Self { width, trailing })
+    }
+}
+
+fn check(at: usize, bits: Bits<'_>, sample: usize, count: usize) -> Result<(), StoreError> {
+    if at > bits.len() { Err(broken(at, bits, sample, count)) } else { Ok(()) }
+}
+
+#[cold]
+fn broken(at: usize, bits: Bits<'_>, sample: usize, count: usize) -> StoreError {
+    let what = if at > bits.len() { "ends too early" } else { "has a time not later than the one before" };
+    corrupt(what, sample, count)
+}
+
+#[cold]
+fn corrupt(what: &str, sample: usize, count: usize) -> StoreError {
+    StoreError::corrupt(format!("decode XOR chunk: {what} (sample {sample} of {count})"))
+}
+
+/// Writes an XOR chunk, byte for byte as Prometheus' appender does (tsdb/chunkenc/xor.go, `xorAppender`).
+pub struct XorEncoder {
+    bits: BitWriter,
+    count: usize,
+    time: Millis,
+    delta: i64,
+    value: u64,
+    /// Leading and trailing equal bits of the open window; None before the first change.
+    window: Option<(u32, u32)>,
+}
+
+impl XorEncoder {
+    /// A chunk without samples.
+    pub fn new() -> Self {
+        let mut bytes = Vec::with_capacity(256);
+        bytes.extend_from_slice(&[0; HEAD]);
+        Self { bits: BitWriter::new(bytes), count: 0, time: 0, delta: 0, value: 0, window: None }
+    }
+
+    /// Appends a sample, which must be later than the one before. A chunk counts at most 65,535 samples; it is the caller's
+    /// part to cut before, as [`super::encode`] does.
+    pub fn push(&mut self, time: Millis, value: f64) {
+        assert!(self.count < SAMPLES_MAX, "an XOR chunk of more than {SAMPLES_MAX} samples");
+        let bits = value.to_bits();
+        let delta = time.wrapping_sub(self.time);
+        match self.count {
+            0 => {
+                self.bits.put_varint(time);
+                self.bits.put(bits, 64);
+            }
+            1 => {
+                self.bits.put_uvarint(delta as u64);
+                self.put_value(bits);
+            }
+            _ => {
+                self.put_delta_change(delta.wrapping_sub(self.delta));
+                self.put_value(bits);
+            }
+        }
+        self.delta = if self.count == 0 { 0 } else { delta };
+        self.time = time;
+        self.value = bits;
+        self.count += 1;
+    }
+
+    /// Number of samples so far.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The chunk.
+    pub fn finish(self) -> Bytes {
+        let mut bytes = self.bits.finish();
+        bytes[..HEAD].copy_from_slice(&(self.count as u16).to_be_bytes());
+        bytes.into()
+    }
+
+    /// The smallest of the sizes that holds the change.
+    fn put_delta_change(&mut self, change: i64) {
+        let fits = |width: u32| -((1 << (width - 1)) - 1) <= change && change <= 1 << (width - 1);
+        if change == 0 {
+            self.bits.put(0, 1);
+        } else if fits(14) {
+            self.bits.put(0b10, 2);
+            self.bits.put(change as u64, 14);
+        } else if fits(17) {
+            self.bits.put(0b110, 3);
+            self.bits.put(change as u64, 17);
+        } else if fits(20) {
+            self.bits.put(0b1110, 4);
+            self.bits.put(change as u64, 20);
+        } else {
+            self.bits.put(0b1111, 4);
+            self.bits.put(change as u64, 64);
+        }
+    }
+
+    /// Stays in the open window whenever the change fits, however wide it is; opens the narrowest one otherwise.
+    fn put_value(&mut self, value: u64) {
+        let changed = value ^ self.value;
+        if changed == 0 {
+            self.bits.put(0, 1);
+            return;
+        }
+        // Five bits hold the leading ones.
+        let leading = changed.leading_zeros().min(31);
+        let trailing = changed.trailing_zeros();
+        if let Some((open_leading, open_trailing)) = self.window
+            && leading >= open_leading
+            && trailing >= open_trailing
+        {
+            self.bits.put(0b10, 2);
+            self.bits.put(changed >> open_trailing, 64 - open_leading - open_trailing);
+            return;
+        }
+        self.window = Some((leading, trailing));
+        let width = 64 - leading - trailing;
+        self.bits.put(0b11, 2);
+        self.bits.put(u64::from(leading), 5);
+        // 64 does not fit and is written as 0.
+        self.bits.put(u64::from(width), 6);
+        self.bits.put(changed >> trailing, width);
+    }
+}
+
+impl Default for XorEncoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests;
