@@ -22,6 +22,21 @@ pub trait Input: Send {
     fn next(&mut self) -> Result<Option<SeriesBatch>, QueryError>;
 }
 
+/// A step of an evaluation that gives rows.
+pub trait Operator: Send {
+    /// The next rows: at least one, at most [`batch::BATCH_ROWS`]; None at the end, and only there. Rows without any sample
+    /// may be among them. The order is the same for any number of threads.
+    fn next(&mut self, cx: &Context<'_>) -> Result<Option<batch::Batch>, QueryError>;
+}
+
+/// The values of a scalar, one a step: pulls the single row of a scalar operator.
+pub fn scalar_values(operator: &mut dyn Operator, cx: &Context<'_>) -> Result<Vec<f64>, QueryError> {
+    match operator.next(cx)? {
+        Some(batch) if batch.len() == 1 => Ok(batch.values),
+        _ => Err(QueryError::Internal("a scalar gave no single row".into())),
+    }
+}
+
 /// What the operators of one evaluation share.
 pub struct Context<'a> {
     /// The query's memory.

@@ -1,0 +1,337 @@
+//! The nodes of a plan. Typed: whoever holds a [`Plan`] knows from its variant whether it gives a scalar, rows or raw samples.
+
+use masthead_store::{Grouping, Labels, Matcher, Millis};
+
+use super::Timeline;
+use crate::promql::ast::{AggregateOp, BinaryOp, RangeExtension, Span};
+
+/// A node of a plan. Scalar nodes give exactly one row without labels and a value at every step; the other ones give any
+/// number of rows.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Plan {
+    /// Scalar: a constant.
+    Number(f64),
+    /// A string. Only the root can be one; strings inside a query are part of their function's node.
+    Text(String),
+    /// Nothing: a subquery whose grid has no step.
+    Empty,
+    /// Scalar: the evaluation time in seconds.
+    Time,
+    /// Rows of a selector, by an instant lookup or a function of a range.
+    Scan(Scan),
+    /// Rows of a function of a subquery's range.
+    Subquery(Subquery),
+    /// Raw samples of a range selector or subquery; root only.
+    Raw(Box<Plan>),
+    /// Cell by cell: float functions, unary minus, `vector()`, `scalar()`, time functions, and operators with a scalar.
+    Map(Map),
+    /// Scalar: the one value of a vector.
+    ScalarOf(Box<Plan>),
+    /// One row without labels.
+    VectorOf(Box<Plan>),
+    /// Scalar: an operator between scalars.
+    ScalarBinary {
+        /// Operator.
+        op: BinaryOp,
+        /// Left side, scalar.
+        left: Box<Plan>,
+        /// Right side, scalar.
+        right: Box<Plan>,
+    },
+    /// Scalar: a function of scalars, `min_of` and `max_of`.
+    ScalarCall {
+        /// Name in the table of instant functions.
+        function: &'static str,
+        /// Arguments, scalars.
+        args: Vec<Plan>,
+    },
+    /// An operator between a vector and a scalar.
+    VectorScalar(VectorScalar),
+    /// An operator between two vectors, and the set operators.
+    Join(Join),
+    /// Aggregations of groups: sum, avg, quantile, topk, ...
+    Aggregate(Aggregate),
+    /// `absent()` and `absent_over_time()`.
+    Absent {
+        /// What must be absent.
+        input: Box<Plan>,
+        /// Labels of the answer.
+        labels: Labels,
+    },
+    /// `sort()` and its kin.
+    Sort {
+        /// Rows to be sorted.
+        input: Box<Plan>,
+        /// By what.
+        order: Order,
+        /// Place of the call.
+        span: Span,
+    },
+    /// `label_replace()` and `label_join()`.
+    Relabel {
+        /// Rows.
+        input: Box<Plan>,
+        /// What changes.
+        rule: Relabel,
+    },
+    /// `histogram_quantile()` and its kin.
+    ClassicHistogram(ClassicHistogram),
+    /// `info()`.
+    Info(Info),
+    /// The input does not depend on the step: it is evaluated at the first one only, and its values hold for all.
+    StepInvariant(Box<Plan>),
+    /// Rows whose labels can be equal since names were dropped: merged, or refused.
+    Duplicates {
+        /// Rows.
+        input: Box<Plan>,
+        /// Whether rows of equal labels are merged where their samples lie at different steps; else they are refused.
+        merge: bool,
+    },
+}
+
+/// What happens to the metric name, and with it to `__type__` and `__unit__` (schema.IsMetadataLabel).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Names {
+    /// It stays.
+    Keep,
+    /// It goes at once.
+    Drop,
+    /// It is marked to go at the end of the query: delayed name removal.
+    Mark,
+}
+
+/// Reads a selector.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scan {
+    /// Index into the selects of the plan.
+    pub select: usize,
+    /// What is selected.
+    pub matchers: Vec<Matcher>,
+    /// How samples become cells.
+    pub spec: ScanSpec,
+    /// Scalar arguments of the function, in order, the range argument left out.
+    pub args: Vec<Plan>,
+}
+
+/// Evaluates a function over the samples that an inner expression gives on its own grid.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Subquery {
+    /// What gives the samples.
+    pub input: Box<Plan>,
+    /// The grid of `input`.
+    pub grid: Timeline,
+    /// Step of the grid, ms.
+    pub step: Millis,
+    /// How samples become cells. Its function is one of a range.
+    pub spec: ScanSpec,
+    /// Scalar arguments of the function, in order, the range argument left out.
+    pub args: Vec<Plan>,
+}
+
+/// How the samples of one series become one cell a step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScanSpec {
+    /// The function.
+    pub function: ScanFunction,
+    /// When the cells are.
+    pub timeline: Timeline,
+    /// Width of the window, ms. 0 where the function looks back instead.
+    pub range: Millis,
+    /// Subtracted from the time of a step, or from `at`, ms.
+    pub offset: Millis,
+    /// Stands for the time of every step: the windows of all steps are the same. The step's own time still counts for
+    /// functions that ask for it (`predict_linear`).
+    pub at: Option<Millis>,
+    /// How far an instant lookup reaches back, and how far an extension reaches out, ms.
+    pub lookback: Millis,
+    /// `anchored` or `smoothed`.
+    pub extension: Option<RangeExtension>,
+    /// Start timestamps of samples count.
+    pub use_start_timestamps: bool,
+    /// The metric type is judged by `__type__` rather than by the name's suffix.
+    pub type_and_unit_labels: bool,
+    /// What happens to the name.
+    pub names: Names,
+    /// Places of all arguments of the function as written, for annotations; of the selector itself where there is no call.
+    pub spans: Vec<Span>,
+}
+
+/// The functions of a scan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ScanFunction {
+    /// The newest sample of the lookback: an instant selector.
+    Latest,
+    /// Its time in seconds: `timestamp(selector)`.
+    Timestamp,
+    /// Its start timestamp in seconds: `start_timestamp(selector)`.
+    StartTimestamp,
+    /// Its time in ms, floats only: what `info()` compares.
+    SampleTime,
+    /// A function of a range, by its name in PromQL.
+    Range(&'static str),
+    /// All samples of the window; for [`Plan::Raw`] only.
+    Raw,
+}
+
+/// A function of each cell.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Map {
+    /// Name in the table of instant functions or time functions; [`Map::NEGATE`] is unary minus.
+    pub function: &'static str,
+    /// Rows.
+    pub input: Box<Plan>,
+    /// Further arguments, scalars.
+    pub args: Vec<Plan>,
+    /// What happens to the name.
+    pub names: Names,
+}
+
+impl Map {
+    /// Unary minus, which no function of the language is named.
+    pub const NEGATE: &'static str = "-";
+}
+
+/// An operator between a vector and a scalar.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VectorScalar {
+    /// Operator.
+    pub op: BinaryOp,
+    /// `bool`.
+    pub return_bool: bool,
+    /// Rows.
+    pub vector: Box<Plan>,
+    /// Scalar.
+    pub scalar: Box<Plan>,
+    /// The scalar is the left side.
+    pub scalar_left: bool,
+    /// What happens to the name.
+    pub names: Names,
+    /// Place of the operation.
+    pub span: Span,
+}
+
+/// An operator between two vectors.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Join {
+    /// Operator.
+    pub op: BinaryOp,
+    /// `bool`.
+    pub return_bool: bool,
+    /// Left side.
+    pub left: Box<Plan>,
+    /// Right side.
+    pub right: Box<Plan>,
+    /// How series find each other.
+    pub matching: crate::promql::ast::Matching,
+    /// Names are removed at the end of the query.
+    pub delayed_names: bool,
+    /// Place of the operation.
+    pub span: Span,
+}
+
+/// An aggregation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Aggregate {
+    /// Which one.
+    pub op: AggregateOp,
+    /// Which labels make a group. `without` includes the metric name.
+    pub grouping: Grouping,
+    /// Rows.
+    pub input: Box<Plan>,
+    /// Parameter, scalar; not for count_values.
+    pub parameter: Option<Box<Plan>>,
+    /// The label of count_values.
+    pub label: Option<Box<str>>,
+    /// Place of the parameter.
+    pub parameter_span: Span,
+    /// Place of the aggregated expression.
+    pub input_span: Span,
+    /// Place of the aggregation.
+    pub span: Span,
+}
+
+/// Orders of `sort()` and its kin.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Order {
+    /// By value, NaN last.
+    Value {
+        /// Greatest first.
+        descending: bool,
+    },
+    /// By the values of labels in natural order, then by all labels.
+    Labels {
+        /// Names.
+        labels: Vec<Box<str>>,
+        /// Last first.
+        descending: bool,
+    },
+}
+
+/// What `label_replace()` or `label_join()` does.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Relabel {
+    /// `label_replace()`.
+    Replace {
+        /// Label to be set.
+        destination: Box<str>,
+        /// Template.
+        replacement: Box<str>,
+        /// Label to be read.
+        source: Box<str>,
+        /// Regular expression as written.
+        regex: Box<str>,
+    },
+    /// `label_join()`.
+    Join {
+        /// Label to be set.
+        destination: Box<str>,
+        /// Between the values.
+        separator: Box<str>,
+        /// Labels to be read.
+        sources: Vec<Box<str>>,
+    },
+}
+
+/// A function of classic histograms.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClassicHistogram {
+    /// Which one.
+    pub function: HistogramFunction,
+    /// Buckets.
+    pub input: Box<Plan>,
+    /// Scalars: the quantile, the quantiles, or lower and upper bound.
+    pub args: Vec<Plan>,
+    /// Places of `args`.
+    pub arg_spans: Vec<Span>,
+    /// Place of the buckets.
+    pub input_span: Span,
+    /// Names are removed at the end of the query.
+    pub delayed_names: bool,
+}
+
+/// Functions of classic histograms.
+#[derive(Debug, Clone, PartialEq)]
+pub enum HistogramFunction {
+    /// `histogram_quantile(q, buckets)`
+    Quantile,
+    /// `histogram_quantiles(buckets, "label", q...)`
+    Quantiles {
+        /// Label that takes the quantile.
+        label: Box<str>,
+    },
+    /// `histogram_fraction(lower, upper, buckets)`
+    Fraction,
+}
+
+/// `info(v, {selector})`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Info {
+    /// Rows to be enriched.
+    pub input: Box<Plan>,
+    /// The info series: a [`Plan::Scan`] of [`ScanFunction::SampleTime`].
+    pub info: Box<Plan>,
+    /// Which metrics are info metrics.
+    pub name_matchers: Vec<Matcher>,
+    /// The selector's other matchers.
+    pub data_matchers: Vec<Matcher>,
+}
