@@ -6,6 +6,9 @@
 //! so that results are the same bytes for any number of threads.
 
 pub mod batch;
+pub mod groups;
+pub mod kahan;
+pub mod steps;
 pub mod window;
 
 use std::sync::Arc;
