@@ -24,6 +24,7 @@ pub mod error;
 pub mod histogram;
 pub mod labels;
 pub mod matcher;
+pub mod regex;
 pub mod samples;
 pub mod select;
 pub mod series;
