@@ -20,6 +20,7 @@ use futures::stream::BoxStream;
 pub mod budget;
 pub mod chunk;
 pub mod coverage;
+pub mod dedup;
 pub mod error;
 pub mod histogram;
 pub mod labels;

@@ -1,0 +1,344 @@
+//! From chunks to one column a series: the chunks of a lane joined, then the lanes deduplicated.
+//!
+//! Pure functions over columns. What they give depends on the samples within the asked range only: not on who sent them, in
+//! what order, or how they were cut into chunks.
+//!
+//! The rule of deduplication: the first lane in [`Lane`](crate::Lane) order is the primary lane. Where the time from one of its
+//! values to the next is more than [`GAP`] of its interval there, the next lane fills in what lies at least half an interval
+//! from both, the lane after it fills the gaps that are left, and so on. The primary lane is back at its next value. The
+//! interval is the median of the nearest distances, so that neither a changed scrape interval nor a far-away part of the
+//! selection matters. Nothing is remembered from gap to gap: a part of a selection is answered as the whole would be, but for
+//! what lies within one interval of its ends. Every change of lane is marked by a [`Run`].
+//!
+//! Stale markers: a lane's marker says that *this lane* saw the series end, so it is a gap of the lane like any other. It is
+//! given only where no lane has a value for that time.
+
+use std::ops::Range;
+
+use crate::chunk;
+use crate::error::StoreError;
+use crate::samples::{Run, Samples, is_stale};
+use crate::series::{Chunk, LaneChunks, Millis, Series};
+
+mod lanes;
+#[cfg(test)]
+mod tests;
+
+pub use lanes::dedup;
+
+/// A time range, both ends inclusive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeRange {
+    /// First time, ms.
+    pub min_time: Millis,
+    /// Last time, ms.
+    pub max_time: Millis,
+}
+
+impl TimeRange {
+    /// All times.
+    pub const ALL: Self = Self { min_time: Millis::MIN, max_time: Millis::MAX };
+
+    /// Whether `chunk` can hold a sample of this range.
+    fn overlaps(self, chunk: &Chunk) -> bool {
+        chunk.min_time <= self.max_time && self.min_time <= chunk.max_time
+    }
+
+    /// `by` ms more at either end.
+    fn widened(self, by: Millis) -> Self {
+        Self { min_time: self.min_time.saturating_sub(by), max_time: self.max_time.saturating_add(by) }
+    }
+}
+
+/// Memory that decoding reuses from series to series. One a thread.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// Positions of the chunks of a lane, in canonical order.
+    order: Vec<usize>,
+    overlap: Overlap,
+    /// Decoded lanes of the series.
+    lanes: Vec<Samples>,
+    plan: lanes::Plan,
+}
+
+/// What merging overlapping chunks needs.
+#[derive(Debug, Default)]
+struct Overlap {
+    /// Samples of all chunks that overlap, one after the other.
+    samples: Samples,
+    /// Parts of `samples` not merged yet, one a chunk.
+    parts: Vec<Part>,
+    /// Positions in `parts` of those that have begun.
+    active: Vec<usize>,
+}
+
+/// What is left of one chunk, and its rank where two chunks have a sample at the same time.
+#[derive(Debug, Clone)]
+struct Part {
+    rest: Range<usize>,
+    rank: usize,
+}
+
+/// Appends to `out` the samples of one lane within `range`: of all its chunks, in whatever order, doubled or overlapping they
+/// come. Of samples at the same time, that of the chunk which is first in [`Chunk`]'s order counts.
+///
+/// `out` should be empty, or end before `range`. Nothing is allocated a sample, and for chunks that ascend without overlap
+/// there is no work but decoding.
+///
+/// Errors: those of [`chunk::decode`]; `out` is as before then.
+pub fn decode_lane(
+    chunks: &[Chunk],
+    range: TimeRange,
+    scratch: &mut Scratch,
+    out: &mut Samples,
+) -> Result<(), StoreError> {
+    let start = Mark::of(out);
+    let decoded = decode_any(chunks, range, scratch, out);
+    if decoded.is_err() {
+        start.reset(out);
+    }
+    decoded
+}
+
+fn decode_any(chunks: &[Chunk], range: TimeRange, scratch: &mut Scratch, out: &mut Samples) -> Result<(), StoreError> {
+    let start = Mark::of(out);
+    if chunks.is_sorted_by(|a, b| a.max_time < b.min_time) {
+        if append_all(chunks.iter(), range, out)? {
+            return Ok(());
+        }
+        // The chunks are not what their time ranges say.
+        start.reset(out);
+    }
+    let order = &mut scratch.order;
+    order.clear();
+    order.extend((0..chunks.len()).filter(|i| range.overlaps(&chunks[*i])));
+    order.sort_by(|a, b| chunks[*a].cmp(&chunks[*b]));
+    order.dedup_by(|a, b| chunks[*a] == chunks[*b]);
+    if order.is_sorted_by(|a, b| chunks[*a].max_time < chunks[*b].min_time) {
+        if append_all(order.iter().map(|i| &chunks[*i]), range, out)? {
+            return Ok(());
+        }
+        start.reset(out);
+    }
+    scratch.overlap.decode(order.iter().map(|i| &chunks[*i]), range)?;
+    scratch.overlap.merge_into(out);
+    Ok(())
+}
+
+/// Appends chunks one after the other; false if their samples do not ascend from chunk to chunk.
+fn append_all<'a>(
+    chunks: impl Iterator<Item = &'a Chunk>,
+    range: TimeRange,
+    out: &mut Samples,
+) -> Result<bool, StoreError> {
+    for chunk in chunks.filter(|chunk| range.overlaps(chunk)) {
+        let (floats, histograms) = (out.timestamps.len(), out.histograms.len());
+        chunk::decode_range(chunk, range.min_time, range.max_time, out)?;
+        let ascends = |border: usize| {
+            border == 0 || out.timestamps.get(border).is_none_or(|first| out.timestamps[border - 1] < *first)
+        };
+        let histograms_ascend = histograms == 0
+            || out.histograms.get(histograms).is_none_or(|h| out.histograms[histograms - 1].timestamp < h.timestamp);
+        if !ascends(floats) || !histograms_ascend {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+impl Overlap {
+    /// Decodes chunks, given in canonical order, one a part.
+    fn decode<'a>(&mut self, chunks: impl Iterator<Item = &'a Chunk>, range: TimeRange) -> Result<(), StoreError> {
+        self.samples.clear();
+        self.parts.clear();
+        self.active.clear();
+        for (rank, chunk) in chunks.enumerate() {
+            let start = self.samples.timestamps.len();
+            chunk::decode_range(chunk, range.min_time, range.max_time, &mut self.samples)?;
+            let end = self.samples.timestamps.len();
+            if start < end {
+                self.parts.push(Part { rest: start..end, rank });
+            }
+        }
+        Ok(())
+    }
+
+    /// Merges the parts by time. Few are open at once, so that looking at each of those is faster than a heap.
+    fn merge_into(&mut self, out: &mut Samples) {
+        let Self { samples, parts, active } = self;
+        let times = &samples.timestamps;
+        // Canonical order is that of the times which the chunks claim; what counts is what they hold.
+        parts.sort_by_key(|part| (times[part.rest.start], part.rank));
+        let mut waiting = 0;
+        loop {
+            let best = active.iter().copied().min_by_key(|i| (times[parts[*i].rest.start], parts[*i].rank));
+            let next = parts.get(waiting).map(|part| times[part.rest.start]);
+            let best = match (best, next) {
+                (None, None) => break,
+                (Some(best), next) if next.is_none_or(|next| next > times[parts[best].rest.start]) => best,
+                _ => {
+                    active.push(waiting);
+                    waiting += 1;
+                    continue;
+                }
+            };
+            // As far as the best part goes alone, copy at once.
+            let rest = parts[best].rest.clone();
+            let others = active.iter().filter(|i| **i != best).map(|i| times[parts[*i].rest.start]);
+            let end = match others.chain(next).min() {
+                Some(until) => rest.start + times[rest.clone()].partition_point(|time| *time < until).max(1),
+                None => rest.end,
+            };
+            append(samples, rest.start..end, out);
+            let last = times[end - 1];
+            for i in active.iter() {
+                let rest = &mut parts[*i].rest;
+                while rest.start < rest.end && times[rest.start] <= last {
+                    rest.start += 1;
+                }
+            }
+            active.retain(|i| !parts[*i].rest.is_empty());
+        }
+        merge_histograms(samples, out);
+    }
+}
+
+/// Histogram samples lie one chunk after the other: of those at the same time the first counts.
+fn merge_histograms(samples: &mut Samples, out: &mut Samples) {
+    samples.histograms.sort_by_key(|sample| sample.timestamp);
+    samples.histograms.dedup_by_key(|sample| sample.timestamp);
+    out.histograms.append(&mut samples.histograms);
+}
+
+/// Appends a range of floats to another column.
+fn append(from: &Samples, range: Range<usize>, to: &mut Samples) {
+    if !from.start_timestamps.is_empty() || !to.start_timestamps.is_empty() {
+        to.start_timestamps.resize(to.timestamps.len(), 0);
+        match from.start_timestamps.get(range.clone()) {
+            Some(known) => to.start_timestamps.extend_from_slice(known),
+            None => to.start_timestamps.resize(to.timestamps.len() + range.len(), 0),
+        }
+    }
+    to.timestamps.extend_from_slice(&from.timestamps[range.clone()]);
+    to.values.extend_from_slice(&from.values[range]);
+}
+
+/// Decodes all lanes of `series` and deduplicates them into `out`, which is cleared first: its samples within `range`.
+///
+/// Samples up to `margin` ms outside of `range` are looked at too, if the selection asked for them, so that what is chosen near
+/// the ends does not depend on where the selection begins. A series of one lane costs no more than its decoding; further
+/// lanes are decoded only if the primary lane has a gap.
+///
+/// Errors: those of [`chunk::decode`].
+pub fn samples_of(
+    series: &Series,
+    range: TimeRange,
+    margin: Millis,
+    scratch: &mut Scratch,
+    out: &mut Samples,
+) -> Result<(), StoreError> {
+    out.clear();
+    match series.lanes.as_slice() {
+        [] => Ok(()),
+        [lane] => decode_lane(&lane.chunks, range, scratch, out),
+        lanes => {
+            let ranks = ranks(lanes);
+            let wide = range.widened(margin);
+            let primary = &lanes[ranks[0]];
+            decode_lane(&primary.chunks, wide, scratch, out)?;
+            if !lanes::is_gapless(out, wide) {
+                let mut decoded = std::mem::take(&mut scratch.lanes);
+                let result = dedup_all(lanes, &ranks, wide, (&mut decoded, scratch), out);
+                scratch.lanes = decoded;
+                result?;
+            }
+            trim(range, out);
+            Ok(())
+        }
+    }
+}
+
+/// Positions of the lanes in lane order.
+fn ranks(lanes: &[LaneChunks]) -> Vec<usize> {
+    let mut ranks: Vec<usize> = (0..lanes.len()).collect();
+    ranks.sort_by(|a, b| lanes[*a].lane.cmp(&lanes[*b].lane));
+    ranks
+}
+
+/// `out` holds the primary lane; the others are decoded here.
+fn dedup_all(
+    lanes: &[LaneChunks],
+    ranks: &[usize],
+    range: TimeRange,
+    (decoded, scratch): (&mut Vec<Samples>, &mut Scratch),
+    out: &mut Samples,
+) -> Result<(), StoreError> {
+    if decoded.len() < ranks.len() {
+        decoded.resize_with(ranks.len(), Samples::default);
+    }
+    decoded.iter_mut().for_each(Samples::clear);
+    std::mem::swap(&mut decoded[0], out);
+    for (samples, rank) in decoded.iter_mut().zip(ranks).skip(1) {
+        decode_lane(&lanes[*rank].chunks, range, scratch, samples)?;
+    }
+    let numbered: Vec<(u16, &Samples)> = (0..).zip(&decoded[..ranks.len()]).collect();
+    lanes::dedup_within(&numbered, range, &mut scratch.plan, out);
+    Ok(())
+}
+
+/// Cuts `samples` down to `range`.
+fn trim(range: TimeRange, samples: &mut Samples) {
+    let start = samples.timestamps.partition_point(|time| *time < range.min_time);
+    let end = samples.timestamps.partition_point(|time| *time <= range.max_time).max(start);
+    samples.timestamps.truncate(end);
+    samples.timestamps.drain(..start);
+    samples.values.truncate(end);
+    samples.values.drain(..start);
+    if !samples.start_timestamps.is_empty() {
+        samples.start_timestamps.truncate(end);
+        samples.start_timestamps.drain(..start);
+    }
+    samples.histograms.retain(|h| (range.min_time..=range.max_time).contains(&h.timestamp));
+    samples.runs.retain(|run| run.start < end);
+    let before = samples.runs.partition_point(|run| run.start <= start).saturating_sub(1);
+    samples.runs.drain(..before);
+    for run in &mut samples.runs {
+        run.start = run.start.saturating_sub(start);
+    }
+    lanes::settle_runs(&mut samples.runs);
+}
+
+/// Lengths of columns, to go back to.
+struct Mark {
+    floats: usize,
+    start_timestamps: usize,
+    histograms: usize,
+}
+
+impl Mark {
+    fn of(samples: &Samples) -> Self {
+        Self {
+            floats: samples.timestamps.len(),
+            start_timestamps: samples.start_timestamps.len(),
+            histograms: samples.histograms.len(),
+        }
+    }
+
+    fn reset(&self, samples: &mut Samples) {
+        samples.timestamps.truncate(self.floats);
+        samples.values.truncate(self.floats);
+        samples.start_timestamps.truncate(self.start_timestamps);
+        samples.histograms.truncate(self.histograms);
+    }
+}
+
+/// The last value before index `end`, stale markers left out.
+fn value_before(samples: &Samples, end: usize) -> Option<(Millis, f64)> {
+    let i = samples.values[..end].iter().rposition(|value| !is_stale(*value))?;
+    Some((samples.timestamps[i], samples.values[i]))
+}
+
+/// A run that begins at `start` of the output with sample `first` of lane `lane`.
+fn run(start: usize, lane: u16, samples: &Samples, first: usize) -> Run {
+    Run { start, lane, before: value_before(samples, first) }
+}

@@ -1,0 +1,301 @@
+//! One column out of several lanes: where each lane has gaps, and which lane fills them. The rule is that of the parent module.
+
+use std::ops::Range;
+
+use super::{TimeRange, append, run};
+use crate::samples::{Run, Samples, is_stale};
+use crate::series::Millis;
+
+/// Distances around a place of which the interval there is the median, to either side.
+const NEAR: usize = 8;
+
+/// Interval where no lane has two values, ms.
+const INTERVAL_DEFAULT: Millis = 60_000;
+
+/// Segments of the output, in order of time, while they are found.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    segments: Vec<Segment>,
+    /// Columns of histogram samples: times and sums, in which stale markers show.
+    histograms: Vec<(Vec<Millis>, Vec<f64>)>,
+}
+
+/// Samples of one lane that follow each other in the output.
+#[derive(Debug, Clone, PartialEq)]
+struct Segment {
+    /// Position of the lane among the lanes.
+    lane: usize,
+    samples: Range<usize>,
+}
+
+/// Times and values of one lane; for histograms the values are the sums.
+#[derive(Clone, Copy)]
+struct Column<'a> {
+    times: &'a [Millis],
+    values: &'a [f64],
+}
+
+/// What a gap borders on: a value, or an end of the selection. Other lanes may fill what is at least `margin` away.
+#[derive(Debug, Clone, Copy)]
+struct Edge {
+    time: Millis,
+    margin: Millis,
+}
+
+/// Where a lane has no values for longer than it should.
+struct Gap {
+    /// Index of the lane's first sample behind the gap.
+    next: usize,
+    left: Edge,
+    right: Edge,
+}
+
+/// Deduplicates the floats and histograms of decoded lanes into `out`, which is cleared first. Each lane comes with its
+/// position in lane order; the lowest is the primary lane. The order of the slice does not matter.
+///
+/// Properties: equal lanes give the samples of one; the result of a result is itself; `runs` is empty where one lane gave all.
+pub fn dedup(lanes: &[(u16, &Samples)], out: &mut Samples) {
+    let times = |samples: &Samples| {
+        let floats = samples.timestamps.first().copied().into_iter().chain(samples.timestamps.last().copied());
+        let ends = samples.histograms.first().into_iter().chain(samples.histograms.last());
+        floats.chain(ends.map(|h| h.timestamp)).collect::<Vec<_>>()
+    };
+    let times: Vec<Millis> = lanes.iter().flat_map(|(_, samples)| times(samples)).collect();
+    out.clear();
+    if let (Some(first), Some(last)) = (times.iter().min(), times.iter().max()) {
+        let mut ordered = lanes.to_vec();
+        ordered.sort_by_key(|(lane, _)| *lane);
+        dedup_within(&ordered, TimeRange { min_time: *first, max_time: *last }, &mut Plan::default(), out);
+    }
+}
+
+/// Deduplicates lanes, ascending by number, that were decoded for `range`.
+pub(super) fn dedup_within(lanes: &[(u16, &Samples)], range: TimeRange, plan: &mut Plan, out: &mut Samples) {
+    out.clear();
+    let floats: Vec<Column<'_>> =
+        lanes.iter().map(|(_, s)| Column { times: &s.timestamps, values: &s.values }).collect();
+    plan.find(&floats, range);
+    let mut current = None;
+    for Segment { lane, samples } in &plan.segments {
+        let (number, column) = lanes[*lane];
+        if current != Some(number) {
+            out.runs.push(run(out.timestamps.len(), number, column, samples.start));
+            current = Some(number);
+        }
+        append(column, samples.clone(), out);
+    }
+    settle_runs(&mut out.runs);
+    if lanes.iter().any(|(_, samples)| !samples.histograms.is_empty()) {
+        dedup_histograms(lanes, range, plan, out);
+    }
+}
+
+/// The histograms follow the same rule, by themselves: a series that has both at once is rare.
+fn dedup_histograms(lanes: &[(u16, &Samples)], range: TimeRange, plan: &mut Plan, out: &mut Samples) {
+    let mut columns = std::mem::take(&mut plan.histograms);
+    columns.clear();
+    columns.extend(lanes.iter().map(|(_, s)| s.histograms.iter().map(|h| (h.timestamp, h.histogram.sum)).unzip()));
+    let views: Vec<Column<'_>> = columns.iter().map(|(times, values)| Column { times, values }).collect();
+    plan.find(&views, range);
+    for Segment { lane, samples } in &plan.segments {
+        out.histograms.extend_from_slice(&lanes[*lane].1.histograms[samples.clone()]);
+    }
+    plan.histograms = columns;
+}
+
+/// The first run has nothing before it, and one lane alone needs no marks.
+pub(super) fn settle_runs(runs: &mut Vec<Run>) {
+    if runs.len() == 1 {
+        runs.clear();
+    }
+    if let Some(first) = runs.first_mut() {
+        first.before = None;
+    }
+}
+
+/// Whether a lane decoded for `range` needs no other lane: no gap, no stale marker, an interval of its own.
+pub(super) fn is_gapless(samples: &Samples, range: TimeRange) -> bool {
+    let column = Column { times: &samples.timestamps, values: &samples.values };
+    if !samples.histograms.is_empty() || column.times.len() < 3 || column.values.iter().any(|v| is_stale(*v)) {
+        return false;
+    }
+    let mut gaps = Vec::new();
+    let (left, right) = Edge::of(range);
+    column.find_gaps(0..column.times.len(), (left, right), INTERVAL_DEFAULT, &mut gaps);
+    gaps.is_empty()
+}
+
+impl Edge {
+    fn of(range: TimeRange) -> (Self, Self) {
+        (Self { time: range.min_time, margin: 0 }, Self { time: range.max_time, margin: 0 })
+    }
+}
+
+impl Column<'_> {
+    fn is_value(&self, i: usize) -> bool {
+        !is_stale(self.values[i])
+    }
+
+    /// Indices of the samples from `left` to `right`, margins left out.
+    fn between(&self, left: Edge, right: Edge) -> Range<usize> {
+        let first = left.time.saturating_add(left.margin);
+        let last = right.time.saturating_sub(right.margin);
+        let start = self.times.partition_point(|time| *time < first);
+        let end = self.times.partition_point(|time| *time <= last);
+        start..end.max(start)
+    }
+
+    /// The scrape interval around index `at`: the median distance of the values next to it. None below three values.
+    fn interval(&self, at: usize) -> Option<Millis> {
+        let mut distances = [0; 2 * NEAR + 1];
+        let mut count = 0;
+        let before = (0..at).rev().filter(|i| self.is_value(*i)).take(NEAR + 1);
+        let behind = (at..self.times.len()).filter(|i| self.is_value(*i)).take(NEAR + 1);
+        let mut add = |near: Option<usize>, far: usize| {
+            if let (Some(near), Some(slot)) = (near, distances.get_mut(count)) {
+                *slot = self.times[near].abs_diff(self.times[far]);
+                count += 1;
+            }
+            Some(far)
+        };
+        let first_behind = behind.fold((None, None), |(first, near), i| (first.or(Some(i)), add(near, i))).0;
+        before.fold(first_behind, add);
+        let known = &mut distances[..count];
+        known.sort_unstable();
+        (count > 1).then(|| known[(count - 1) / 2].try_into().unwrap_or(Millis::MAX))
+    }
+
+    /// Adds the gaps between `edges` to `found`; `window` is what lies there of this column.
+    fn find_gaps(&self, window: Range<usize>, edges: (Edge, Edge), fallback: Millis, found: &mut Vec<Gap>) {
+        let (left, right) = edges;
+        let mut before = left;
+        let mut interval: Option<Millis> = None;
+        for i in window.clone() {
+            if !self.is_value(i) {
+                continue;
+            }
+            let time = self.times[i];
+            let distance = time.saturating_sub(before.time);
+            if !interval.is_some_and(|interval| is_near(distance, interval)) {
+                let here = self.interval(i).unwrap_or(fallback);
+                interval = Some(here);
+                if is_gap(distance, here) {
+                    let left = if before.margin == Edge::VALUE { Edge { margin: here / 2, ..before } } else { before };
+                    found.push(Gap { next: i, left, right: Edge { time, margin: here / 2 } });
+                }
+            }
+            before = Edge { time, margin: Edge::VALUE };
+        }
+        let here = interval.unwrap_or(fallback);
+        if is_gap(right.time.saturating_sub(before.time), here) {
+            let left = if before.margin == Edge::VALUE { Edge { margin: here / 2, ..before } } else { before };
+            found.push(Gap { next: window.end, left, right });
+        }
+    }
+}
+
+impl Edge {
+    /// The margin of a value, until the interval around it is known.
+    const VALUE: Millis = -1;
+}
+
+/// Whether a distance is too long: more than one and a half intervals.
+fn is_gap(distance: Millis, interval: Millis) -> bool {
+    distance > interval.saturating_add(interval / 2)
+}
+
+/// Whether a distance is so near the interval that neither can it be a gap nor has the interval changed.
+fn is_near(distance: Millis, interval: Millis) -> bool {
+    let tolerance = interval / 5;
+    distance >= interval - tolerance && distance <= interval.saturating_add(tolerance)
+}
+
+impl Plan {
+    /// Finds what the output consists of.
+    fn find(&mut self, lanes: &[Column<'_>], range: TimeRange) {
+        self.segments.clear();
+        let (left, right) = Edge::of(range);
+        let fallback = common_interval(lanes);
+        self.fill(lanes, 0, (left, right), fallback);
+        self.add_stale(lanes, (left, right), fallback);
+    }
+
+    /// Adds what `lanes` from the `first` on have between two edges.
+    fn fill(&mut self, lanes: &[Column<'_>], first: usize, edges: (Edge, Edge), fallback: Millis) {
+        let Some(column) = lanes.get(first) else { return };
+        let window = column.between(edges.0, edges.1);
+        if !window.clone().any(|i| column.is_value(i)) {
+            return self.fill(lanes, first + 1, edges, fallback);
+        }
+        let mut gaps = Vec::new();
+        column.find_gaps(window.clone(), edges, fallback, &mut gaps);
+        let mut start = window.start;
+        for gap in gaps {
+            self.add_values(column, first, start..gap.next);
+            self.fill(lanes, first + 1, (gap.left, gap.right), fallback);
+            start = gap.next;
+        }
+        self.add_values(column, first, start..window.end);
+    }
+
+    /// Adds the values in a range of a lane, a segment for each stretch without a stale marker.
+    fn add_values(&mut self, column: &Column<'_>, lane: usize, range: Range<usize>) {
+        let mut start = range.start;
+        while start < range.end {
+            let values = column.values[start..range.end].iter().take_while(|v| !is_stale(**v)).count();
+            if values > 0 {
+                self.segments.push(Segment { lane, samples: start..start + values });
+            }
+            start += values + 1;
+        }
+    }
+
+    /// Puts stale markers between the segments, where no lane has a value that contradicts.
+    fn add_stale(&mut self, lanes: &[Column<'_>], (left, right): (Edge, Edge), fallback: Millis) {
+        if lanes.iter().all(|column| !column.values.iter().any(|v| is_stale(*v))) {
+            return;
+        }
+        let values = std::mem::take(&mut self.segments);
+        let mut before = left.time.saturating_sub(1);
+        let mut interval = fallback;
+        for segment in values {
+            let column = &lanes[segment.lane];
+            let next = column.times[segment.samples.start];
+            interval = column.interval(segment.samples.start).unwrap_or(fallback);
+            self.add_stale_between(lanes, before, next, interval);
+            before = column.times[segment.samples.end - 1];
+            self.segments.push(segment);
+        }
+        self.add_stale_between(lanes, before, right.time.saturating_add(1), interval);
+    }
+
+    /// Adds the stale markers of the first lane that has any between two values.
+    ///
+    /// Within one interval and a half they are those of one failed scrape: a lane that saw a value last is believed. Behind
+    /// that the series has ended.
+    fn add_stale_between(&mut self, lanes: &[Column<'_>], before: Millis, next: Millis, interval: Millis) {
+        let open = (Edge { time: before, margin: 1 }, Edge { time: next, margin: 1 });
+        let mut last_samples = lanes.iter().filter_map(|column| {
+            let window = column.between(open.0, open.1);
+            (!window.is_empty()).then(|| column.is_value(window.end - 1))
+        });
+        if !is_gap(next.saturating_sub(before), interval) && last_samples.any(|is_value| is_value) {
+            return;
+        }
+        for (lane, column) in lanes.iter().enumerate() {
+            let markers = column.between(open.0, open.1).filter(|i| !column.is_value(*i));
+            let start = self.segments.len();
+            self.segments.extend(markers.map(|i| Segment { lane, samples: i..i + 1 }));
+            if self.segments.len() > start {
+                return;
+            }
+        }
+    }
+}
+
+/// The interval for lanes that have none: of the first lane that has one, else the only distance of two values.
+fn common_interval(lanes: &[Column<'_>]) -> Millis {
+    let own = lanes.iter().find_map(|column| column.interval(column.times.len() / 2));
+    let pair = lanes.iter().filter(|column| column.times.len() == 2).map(|column| column.times[1] - column.times[0]);
+    own.or(pair.min()).unwrap_or(INTERVAL_DEFAULT)
+}
