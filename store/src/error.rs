@@ -70,6 +70,11 @@ impl StoreError {
         self
     }
 
+    /// The refusal of a budget of ours, if that is the cause; a limit of the source is none.
+    pub fn limit(&self) -> Option<&LimitExceeded> {
+        self.source.as_deref()?.downcast_ref()
+    }
+
     /// Puts `what: ` in front of the context.
     pub fn within(mut self, what: impl fmt::Display) -> Self {
         self.context = format!("{what}: {}", self.context);
@@ -91,6 +96,6 @@ impl Error for StoreError {}
 
 impl From<LimitExceeded> for StoreError {
     fn from(limit: LimitExceeded) -> Self {
-        Self::new(StoreErrorKind::LimitExceeded, limit.to_string())
+        Self::new(StoreErrorKind::LimitExceeded, "reserve memory").with_source(limit)
     }
 }

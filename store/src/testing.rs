@@ -1,6 +1,15 @@
-//! What tests of this and other crates need: random numbers with a seed, the recorded data.
+//! What tests of this and other crates need: stores in memory and faulty ones, the suite that every store runs, random
+//! numbers with a seed, the recorded data. Never part of the product.
 
 use std::path::{Path, PathBuf};
+
+mod contract;
+mod faulty;
+mod memory;
+
+pub use contract::{Fixture, contract};
+pub use faulty::{Fault, FaultyStore};
+pub use memory::MemoryStore;
 
 /// A small xorshift generator (Marsaglia, xorshift64*): the same seed gives the same numbers everywhere.
 #[derive(Debug, Clone)]
