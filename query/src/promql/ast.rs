@@ -38,7 +38,7 @@ pub struct Expr {
 pub enum ExprKind {
     /// `1`, `0x1f`, `5m`, `Inf`.
     Number(NumberLiteral),
-    /// `"a"`, unescaped.
+    /// `"a"`, unescaped. Bytes that are no UTF-8 (`"\xff"`) are kept as [`super::is_utf8`] tells.
     String(String),
     /// `up{job="a"} offset 5m @ 3`.
     Vector(VectorSelector),
@@ -70,7 +70,8 @@ pub struct NumberLiteral {
 /// An instant selector.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VectorSelector {
-    /// The metric name outside the braces (or the quoted one inside), if it was written so. Its matcher is in `matchers` too.
+    /// The metric name outside the braces, if there is one. Its matcher is in `matchers` too; a quoted name in braces is a
+    /// matcher only, as upstream has it.
     pub name: Option<Box<str>>,
     /// All matchers, in upstream's order: those in braces as written, then the one of `name`.
     pub matchers: Vec<Matcher>,
@@ -279,4 +280,149 @@ pub struct Call {
     pub function: &'static super::functions::Function,
     /// Arguments as written.
     pub args: Vec<Expr>,
+}
+
+impl Span {
+    /// From the start of this one to the end of `last`.
+    pub fn to(self, last: Span) -> Span {
+        Span { start: self.start, end: last.end }
+    }
+}
+
+impl RangeExtension {
+    /// As written in a query.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RangeExtension::Anchored => "anchored",
+            RangeExtension::Smoothed => "smoothed",
+        }
+    }
+}
+
+impl ValueType {
+    /// The type as error texts for people name it (upstream's DocumentedType).
+    pub fn documented(self) -> &'static str {
+        match self {
+            ValueType::Scalar => "scalar",
+            ValueType::Vector => "instant vector",
+            ValueType::Matrix => "range vector",
+            ValueType::String => "string",
+        }
+    }
+
+    /// The type as the HTTP API names it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ValueType::Scalar => "scalar",
+            ValueType::Vector => "vector",
+            ValueType::Matrix => "matrix",
+            ValueType::String => "string",
+        }
+    }
+}
+
+impl AggregateOp {
+    /// As written in a query.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AggregateOp::Avg => "avg",
+            AggregateOp::Bottomk => "bottomk",
+            AggregateOp::Count => "count",
+            AggregateOp::CountValues => "count_values",
+            AggregateOp::Group => "group",
+            AggregateOp::Limitk => "limitk",
+            AggregateOp::LimitRatio => "limit_ratio",
+            AggregateOp::Max => "max",
+            AggregateOp::Min => "min",
+            AggregateOp::Quantile => "quantile",
+            AggregateOp::Stddev => "stddev",
+            AggregateOp::Stdvar => "stdvar",
+            AggregateOp::Sum => "sum",
+            AggregateOp::Topk => "topk",
+        }
+    }
+
+    /// The type of the parameter, for those that take one.
+    pub fn parameter(self) -> Option<ValueType> {
+        match self {
+            AggregateOp::CountValues => Some(ValueType::String),
+            AggregateOp::Bottomk
+            | AggregateOp::Limitk
+            | AggregateOp::LimitRatio
+            | AggregateOp::Quantile
+            | AggregateOp::Topk => Some(ValueType::Scalar),
+            _ => None,
+        }
+    }
+
+    /// Needs `promql-experimental-functions`.
+    pub fn is_experimental(self) -> bool {
+        matches!(self, AggregateOp::Limitk | AggregateOp::LimitRatio)
+    }
+}
+
+impl UnaryOp {
+    /// As written in a query.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            UnaryOp::Plus => "+",
+            UnaryOp::Minus => "-",
+        }
+    }
+}
+
+impl BinaryOp {
+    /// As written in a query.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            BinaryOp::Add => "+",
+            BinaryOp::Sub => "-",
+            BinaryOp::Mul => "*",
+            BinaryOp::Div => "/",
+            BinaryOp::Mod => "%",
+            BinaryOp::Pow => "^",
+            BinaryOp::Atan2 => "atan2",
+            BinaryOp::Equal => "==",
+            BinaryOp::NotEqual => "!=",
+            BinaryOp::Less => "<",
+            BinaryOp::LessEqual => "<=",
+            BinaryOp::Greater => ">",
+            BinaryOp::GreaterEqual => ">=",
+            BinaryOp::TrimUpper => "</",
+            BinaryOp::TrimLower => ">/",
+            BinaryOp::And => "and",
+            BinaryOp::Or => "or",
+            BinaryOp::Unless => "unless",
+        }
+    }
+
+    /// `== != < <= > >=`. Trimming is none of them.
+    pub fn is_comparison(self) -> bool {
+        matches!(
+            self,
+            BinaryOp::Equal
+                | BinaryOp::NotEqual
+                | BinaryOp::Less
+                | BinaryOp::LessEqual
+                | BinaryOp::Greater
+                | BinaryOp::GreaterEqual
+        )
+    }
+
+    /// `and or unless`.
+    pub fn is_set(self) -> bool {
+        matches!(self, BinaryOp::And | BinaryOp::Or | BinaryOp::Unless)
+    }
+
+    /// How tightly it binds; higher is tighter.
+    pub fn precedence(self) -> u8 {
+        match self {
+            BinaryOp::Or => 1,
+            BinaryOp::And | BinaryOp::Unless => 2,
+            BinaryOp::Add | BinaryOp::Sub => 4,
+            BinaryOp::Mul | BinaryOp::Div | BinaryOp::Mod | BinaryOp::Atan2 => 5,
+            BinaryOp::Pow => 6,
+            _ => 3,
+        }
+    }
 }
