@@ -1,1 +1,6 @@
-//! placeholder
+//! Whole-system tests: what they share, and the runner of Prometheus' test scripts.
+//!
+//! Not here: tests that know one module (those are beside it).
+
+pub mod golden;
+pub mod ledger;
