@@ -17,7 +17,10 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
+pub mod block;
+pub mod bucket;
 pub mod budget;
+pub mod cache;
 pub mod chunk;
 pub mod coverage;
 pub mod dedup;

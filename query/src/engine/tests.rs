@@ -1,1 +1,0 @@
-//! Evaluations over literal rows.
