@@ -1,7 +1,7 @@
 //! Bits in the order of chunks: the most significant bit of each byte first. Not for whole bytes: `bytes` does those.
 
 /// A view on the bits of a slice, read by position. Bits beyond the end are 0, so that a reader loads without a check a field
-/// and compares the position with [`Bits::len`] once a sample.
+/// and compares its position with [`Bits::len`] at the end.
 #[derive(Clone, Copy)]
 pub(crate) struct Bits<'a>(&'a [u8]);
 
@@ -21,10 +21,11 @@ impl<'a> Bits<'a> {
     /// The bits from `at` on, at least [`WINDOW`] of them, the first one topmost.
     #[inline(always)]
     pub(crate) fn window(self, at: usize) -> u64 {
-        let rest = self.0.get(at >> 3..).unwrap_or_default();
-        let word = match rest.first_chunk::<8>() {
+        let byte = at >> 3;
+        // One comparison only: `byte + 8` cannot overflow.
+        let word = match self.0.get(byte..byte + 8).and_then(<[u8]>::first_chunk) {
             Some(eight) => u64::from_be_bytes(*eight),
-            None => tail(rest),
+            None => tail(self.0.get(byte..).unwrap_or_default()),
         };
         word << (at & 7)
     }

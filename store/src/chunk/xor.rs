@@ -1,9 +1,9 @@
 //! XOR chunks: floats at times, each as its difference from the one before (layout: Prometheus tsdb/docs/format/chunks.md;
 //! behaviour: tsdb/chunkenc/xor.go).
 //!
-//! [`decode`] keeps its whole state in locals and loads a 64-bit window once a sample, seldom twice: most samples take a few
-//! bits. It trusts nothing: positions are compared with the length once a sample, the count with the bytes before anything
-//! is reserved, and times must ascend.
+//! [`decode`] keeps its whole state in registers and loads a 64-bit window once a sample, seldom twice: most samples take a
+//! few bits. It trusts nothing: the count is compared with the bytes before anything is reserved, the position with the
+//! length, windows must be possible and times must ascend.
 
 use bytes::Bytes;
 
@@ -71,67 +71,114 @@ fn decode_into(
     };
     let (raw, mut at) = bits.uvarint(0).ok_or_else(|| corrupt("has no time", 0, count))?;
     let mut time = unzigzag(raw);
-    let mut value = bits.get(at, 64);
+    let mut state = Value { bits: bits.get(at, 64), window: Window::default(), end: 0, is_broken: false };
     at += 64;
     *first_time = time;
-    *first_value = f64::from_bits(value);
+    *first_value = f64::from_bits(state.bits);
     if time > max_time || count == 1 {
-        check(at, bits, 0, count)?;
-        return Ok(usize::from(time <= max_time));
+        return if at > bits.len() { Err(broken(at, bits, 0, count)) } else { Ok(usize::from(time <= max_time)) };
     }
     let (raw, next) = bits.uvarint(at).ok_or_else(|| corrupt("has no time", 1, count))?;
     at = next;
     let mut delta = raw as i64;
-    let mut window = Window::default();
-    for (i, (time_out, value_out)) in times.iter_mut().zip(values).enumerate() {
-        let mut ahead = bits.window(at);
-        // Bits of `ahead` that are used up. The second sample's delta is read already.
-        let mut used = 0;
-        if i > 0 {
-            if ahead >> 63 == 0 {
-                used = 1;
-            } else {
-                let (change, length) = delta_change(bits, at, ahead);
-                delta = delta.wrapping_add(change);
-                used = length;
-                if used > 24 {
-                    at += used as usize;
-                    ahead = bits.window(at);
-                    used = 0;
-                }
-            }
-        }
+    let mut kept = 1;
+    let mut ahead = bits.window(at);
+    for (time_out, value_out) in times.iter_mut().zip(values) {
+        at = state.read(bits, at, ahead);
         let before = time;
         time = time.wrapping_add(delta);
-        ahead <<= used;
-        at += used as usize;
+        state.is_broken |= time <= before;
+        if time > max_time {
+            break;
+        }
+        kept += 1;
+        *time_out = time;
+        *value_out = f64::from_bits(state.bits);
+        // On to the next sample's value.
+        ahead = bits.window(at);
+        if ahead >> 63 == 0 {
+            ahead <<= 1;
+            at += 1;
+        } else {
+            let (change, length) = delta_change(bits, at, ahead);
+            delta = delta.wrapping_add(change);
+            at += length as usize;
+            ahead = bits.window(at);
+        }
+    }
+    if state.is_broken || state.end > bits.len() {
+        return Err(broken(state.end, bits, kept, count));
+    }
+    Ok(kept)
+}
+
+/// The value of the sample that the decoder is at. Faults are gathered here and looked at once, at the end: bits behind the
+/// end are 0, and there is no window of bits that cannot be shifted by.
+struct Value {
+    bits: u64,
+    window: Window,
+    /// Position behind it.
+    end: usize,
+    /// A window was impossible, or times did not ascend.
+    is_broken: bool,
+}
+
+impl Value {
+    /// Reads the next value at bit `at`, where `ahead` is what lies there, [`WINDOW`] bits but one at least. Returns the position
+    /// behind it.
+    #[inline(always)]
+    fn read(&mut self, bits: Bits<'_>, mut at: usize, mut ahead: u64) -> usize {
         if ahead >> 63 == 0 {
             at += 1;
         } else {
-            let head = if ahead >> 62 & 1 == 0 {
-                2
+            if ahead >> 62 & 1 == 0 {
+                ahead <<= 2;
+                at += 2;
             } else {
-                window = Window::opened(ahead << 2).ok_or_else(|| corrupt("has an impossible window", i + 1, count))?;
-                2 + 5 + 6
-            };
-            let changed = if used + head + window.width <= WINDOW {
-                ahead << head >> (64 - window.width)
-            } else {
-                bits.get(at + head as usize, window.width)
-            };
-            value ^= changed << window.trailing;
-            at += (head + window.width) as usize;
+                self.open(ahead << 2);
+                at += 2 + 5 + 6;
+                ahead = bits.window(at);
+            }
+            let Window { leading, width, mask } = self.window;
+            if width > WINDOW - 3 {
+                ahead = bits.get(at, 64);
+            }
+            self.bits ^= ahead >> leading & mask;
+            at += width as usize;
         }
-        if time <= before || at > bits.len() {
-            return Err(broken(at, bits, i + 1, count));
-        }
-        if time > max_time {
-            return Ok(i + 1);
-        }
-        *time_out = time;
-        *value_out = f64::from_bits(value);
+        self.end = at;
+        at
     }
-    Ok(count)
+
+    /// Opens the window that 5 bits of leading equal bits and 6 bits of width describe.
+    #[inline(always)]
+    fn open(&mut self, ahead: u64) {
+        let leading = (ahead >> 59) as u32;
+        let width = match (ahead >> 53) as u32 & 0x3f {
+            0 => 64,
+            width => width,
+        };
+        self.is_broken |= leading + width > 64;
+        self.window = Window { leading, width, mask: u64::MAX << (64 - width) >> leading };
+    }
+}
+
+/// Which bits of a value may differ from the one before.
+#[derive(Clone, Copy)]
+struct Window {
+    /// Equal bits before them.
+    leading: u32,
+    /// Number of bits, 1 to 64.
+    width: u32,
+    /// Their places.
+    mask: u64,
+}
+
+impl Default for Window {
+    /// Before the first window is opened; only foreign bytes ever use it.
+    fn default() -> Self {
+        Self { leading: 0, width: 64, mask: u64::MAX }
+    }
 }
 
 /// The change of the delta between times, whose first bit is a 1, and the bits it takes.
@@ -149,49 +196,19 @@ fn delta_change(bits: Bits<'_>, at: usize, ahead: u64) -> (i64, u32) {
     (change, prefix + width)
 }
 
-/// Which bits of a value may differ from the one before.
-#[derive(Clone, Copy)]
-struct Window {
-    /// Number of bits, 1 to 64.
-    width: u32,
-    /// Equal bits behind them.
-    trailing: u32,
-}
-
-impl Default for Window {
-    /// Before the first window is opened; only foreign bytes ever use it.
-    fn default() -> Self {
-        Self { width: 64, trailing: 0 }
-    }
-}
-
-impl Window {
-    /// From 5 bits of leading equal bits and 6 bits of width, where 0 stands for 64. None if they are more than 64 together.
-    #[inline(always)]
-    fn opened(ahead: u64) -> Option<Self> {
-        let leading = (ahead >> 59) as u32;
-        let width = match (ahead >> 53) as u32 & 0x3f {
-            0 => 64,
-            width => width,
-        };
-        let trailing = 64_u32.checked_sub(leading + width)?;
-        Some(Self { width, trailing })
-    }
-}
-
-fn check(at: usize, bits: Bits<'_>, sample: usize, count: usize) -> Result<(), StoreError> {
-    if at > bits.len() { Err(broken(at, bits, sample, count)) } else { Ok(()) }
-}
-
 #[cold]
 fn broken(at: usize, bits: Bits<'_>, sample: usize, count: usize) -> StoreError {
-    let what = if at > bits.len() { "ends too early" } else { "has a time not later than the one before" };
+    let what = if at > bits.len() {
+        "ends too early"
+    } else {
+        "has an impossible window or a time not later than the one before"
+    };
     corrupt(what, sample, count)
 }
 
 #[cold]
 fn corrupt(what: &str, sample: usize, count: usize) -> StoreError {
-    StoreError::corrupt(format!("decode XOR chunk: {what} (sample {sample} of {count})"))
+    StoreError::corrupt(format!("decode XOR chunk: {what} (after {sample} of {count} samples)"))
 }
 
 /// Writes an XOR chunk, byte for byte as Prometheus' appender does (tsdb/chunkenc/xor.go, `xorAppender`).
