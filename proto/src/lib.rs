@@ -1,1 +1,27 @@
-//! p
+//! Messages of the protocols that Masthead speaks, generated from the definitions in `thanos/`. No logic.
+//!
+//! Services have no generated code: the store's client and server read and write series frames with a codec of their own,
+//! and what is left is a path and two messages a call.
+
+/// StoreAPI and labels.
+#[expect(missing_docs, reason = "generated")]
+pub mod thanos {
+    include!(concat!(env!("OUT_DIR"), "/thanos.rs"));
+
+    /// The Info service.
+    pub mod info {
+        include!(concat!(env!("OUT_DIR"), "/thanos.info.rs"));
+    }
+}
+
+/// Paths of the calls.
+pub mod path {
+    /// Series of `thanos.Store`: a stream of [`SeriesResponse`](super::thanos::SeriesResponse).
+    pub const SERIES: &str = "/thanos.Store/Series";
+    /// Label names.
+    pub const LABEL_NAMES: &str = "/thanos.Store/LabelNames";
+    /// Label values.
+    pub const LABEL_VALUES: &str = "/thanos.Store/LabelValues";
+    /// Facts of a server.
+    pub const INFO: &str = "/thanos.info.Info/Info";
+}

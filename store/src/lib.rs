@@ -34,6 +34,7 @@ pub mod regex;
 pub mod samples;
 pub mod select;
 pub mod series;
+pub mod serve;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 

@@ -1,0 +1,274 @@
+//! Our own StoreAPI server, so that a Masthead is a store of another Masthead or of a Thanos Querier.
+//!
+//! What it serves is what the fan-out over its stores gives: sorted on the final labels, replica labels removed on request.
+//! The StoreAPI knows no lanes: with replica labels removed, the chunks of all lanes of a series come in one series, as from a
+//! Thanos Querier. A Masthead in front asks once per replica instead and keeps them apart.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tonic::server::Grpc;
+use tonic::{Code, Status};
+
+use crate::budget::Budget;
+use crate::error::{StoreError, StoreErrorKind};
+use crate::fanout::FanOutOptions;
+use crate::labels::Labels;
+use crate::matcher::{MatchOp, Matcher};
+use crate::{Select, Store};
+
+mod codec;
+mod frame;
+mod info;
+mod names;
+mod series;
+
+/// The stores behind a server, as they are now.
+pub type Stores = Arc<dyn Fn() -> Vec<Arc<dyn Store>> + Send + Sync>;
+
+/// Bounds of a server, and what it calls itself.
+#[derive(Debug, Clone)]
+pub struct ServeOptions {
+    /// Component type in `thanos.info.Info`: `query`, `sidecar`, `store`, ...
+    pub component: &'static str,
+    /// Longest time for one call, where the caller sets no shorter deadline.
+    pub timeout: Duration,
+    /// How long one store behind may be silent.
+    pub response_timeout: Duration,
+    /// Bytes of series that may wait for a slow reader.
+    pub buffer_bytes: usize,
+    /// Bytes that one call may hold.
+    pub memory_bytes_max: usize,
+}
+
+impl Default for ServeOptions {
+    fn default() -> Self {
+        Self {
+            component: "query",
+            timeout: Duration::from_secs(120),
+            response_timeout: Duration::from_secs(5),
+            buffer_bytes: 4 << 20,
+            memory_bytes_max: usize::MAX,
+        }
+    }
+}
+
+/// HTTP/2 window of a stream, bytes. The default of 64 KiB makes a loopback transfer two to three times as expensive.
+const STREAM_WINDOW: u32 = 4 << 20;
+/// Window of a connection, bytes: the largest there is, so that no stream waits for another one's reader.
+const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
+/// Largest request, bytes: matchers of a few hundred KiB are in use.
+const REQUEST_BYTES_MAX: usize = 16 << 20;
+/// How long calls under way may go on once the server is told to stop.
+const DRAIN_MAX: Duration = Duration::from_secs(120);
+
+/// `thanos.Store` and `thanos.info.Info` over a set of stores. Cheap to clone.
+#[derive(Clone)]
+pub struct StoreService(Arc<Inner>);
+
+struct Inner {
+    stores: Stores,
+    budget: Budget,
+    options: ServeOptions,
+}
+
+impl StoreService {
+    /// Serves `stores`; what a call holds counts against `budget`.
+    pub fn new(stores: Stores, budget: Budget, options: ServeOptions) -> Self {
+        Self(Arc::new(Inner { stores, budget, options }))
+    }
+
+    async fn call(self, request: Request<Incoming>) -> Response<tonic::body::Body> {
+        let deadline =
+            Instant::now() + grpc_timeout(request.headers()).unwrap_or(Duration::MAX).min(self.0.options.timeout);
+        let call = Call { service: self, deadline };
+        match request.uri().path() {
+            "/thanos.Store/Series" => grpc(codec::Series).server_streaming(call, request).await,
+            "/thanos.Store/LabelNames" => grpc(codec::Unary::default()).unary(names::LabelNames(call), request).await,
+            "/thanos.Store/LabelValues" => grpc(codec::Unary::default()).unary(names::LabelValues(call), request).await,
+            "/thanos.info.Info/Info" => grpc(codec::Unary::default()).unary(info::Info(call), request).await,
+            path => Status::unimplemented(format!("not served here: {path}")).into_http(),
+        }
+    }
+}
+
+fn grpc<C: tonic::codec::Codec>(codec: C) -> Grpc<C> {
+    Grpc::new(codec).max_decoding_message_size(REQUEST_BYTES_MAX).max_encoding_message_size(usize::MAX)
+}
+
+/// One call: the service and when it must have ended.
+#[derive(Clone)]
+struct Call {
+    service: StoreService,
+    deadline: Instant,
+}
+
+impl Call {
+    fn stores(&self) -> Vec<Arc<dyn Store>> {
+        (self.service.0.stores)()
+    }
+
+    fn options(&self) -> &ServeOptions {
+        &self.service.0.options
+    }
+
+    fn budget(&self) -> Budget {
+        self.service.0.budget.child("StoreAPI call", self.options().memory_bytes_max)
+    }
+
+    fn fan_out(&self) -> FanOutOptions {
+        FanOutOptions {
+            buffer_bytes: self.options().buffer_bytes,
+            response_timeout: self.options().response_timeout,
+            deadline: self.deadline,
+        }
+    }
+}
+
+/// The deadline that the caller asks for (gRPC over HTTP/2, header `grpc-timeout`).
+fn grpc_timeout(headers: &http::HeaderMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let amount: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
+    match unit {
+        "H" => Some(Duration::from_secs(amount * 3600)),
+        "M" => Some(Duration::from_secs(amount * 60)),
+        "S" => Some(Duration::from_secs(amount)),
+        "m" => Some(Duration::from_millis(amount)),
+        "u" => Some(Duration::from_micros(amount)),
+        "n" => Some(Duration::from_nanos(amount)),
+        _ => None,
+    }
+}
+
+/// The parts of a request that select series: matchers on the wire, times (ms, inclusive), labels to be removed.
+struct Asked<'a> {
+    matchers: &'a [masthead_proto::thanos::LabelMatcher],
+    times: (i64, i64),
+    replica_labels: &'a [String],
+    limit: i64,
+}
+
+impl Asked<'_> {
+    fn select(&self) -> Result<Select, Status> {
+        Ok(Select {
+            matchers: self.matchers.iter().map(matcher).collect::<Result<_, _>>()?,
+            min_time: self.times.0,
+            max_time: self.times.1,
+            replica_labels: self.replica_labels.iter().map(|name| name.as_str().into()).collect(),
+            labels_only: false,
+            limit: usize::try_from(self.limit).unwrap_or(0),
+        })
+    }
+}
+
+fn matcher(wire: &masthead_proto::thanos::LabelMatcher) -> Result<Matcher, Status> {
+    let op = match wire.r#type {
+        0 => MatchOp::Equal,
+        1 => MatchOp::NotEqual,
+        2 => MatchOp::Regex,
+        3 => MatchOp::NotRegex,
+        other => return Err(Status::invalid_argument(format!("unrecognized label matcher type {other}"))),
+    };
+    Matcher::new(&wire.name, op, &wire.value).map_err(Status::invalid_argument)
+}
+
+/// How an error of ours looks to a gRPC caller.
+fn status(error: &StoreError) -> Status {
+    let code = match error.kind {
+        StoreErrorKind::Timeout => Code::DeadlineExceeded,
+        StoreErrorKind::Unavailable => Code::Unavailable,
+        StoreErrorKind::Corrupt => Code::DataLoss,
+        StoreErrorKind::LimitExceeded => Code::ResourceExhausted,
+        StoreErrorKind::Refused => Code::InvalidArgument,
+        StoreErrorKind::Unsupported => Code::Unimplemented,
+    };
+    Status::new(code, error.to_string())
+}
+
+/// What is missing, a sentence a store, for warnings or an abort.
+fn shortcomings(coverage: &crate::coverage::Coverage) -> Vec<String> {
+    coverage.asked.iter().filter(|asked| !asked.is_complete()).map(describe).collect()
+}
+
+fn describe(asked: &crate::coverage::Asked) -> String {
+    let mut text = match &asked.outcome {
+        crate::coverage::Outcome::Failed { error, .. } => format!("store {} is missing: {error}", asked.store),
+        crate::coverage::Outcome::Complete { .. } => format!("store {} is incomplete", asked.store),
+    };
+    for gap in &asked.gaps {
+        text.push_str("; ");
+        text.push_str(&gap.reason);
+    }
+    text
+}
+
+/// Serves on `listener` until `shutdown` ends, then lets calls under way end. Dropping the future ends all at once.
+pub async fn listen(
+    service: StoreService,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let mut connections = JoinSet::new();
+    let graceful = GracefulShutdown::new();
+    tokio::pin!(shutdown);
+    loop {
+        let accepted = tokio::select! {
+            () = &mut shutdown => break,
+            accepted = listener.accept() => accepted,
+            Some(_) = connections.join_next() => continue,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of descriptors or the like: the next one may be accepted again.
+                tracing::warn!(%error, "accepting a gRPC connection failed");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        // Without it small frames wait for acknowledgements.
+        let _ = stream.set_nodelay(true);
+        let service = service.clone();
+        let handler = tower::service_fn(move |request| {
+            let service = service.clone();
+            async move { Ok::<_, Infallible>(Box::pin(service.call(request)).await) }
+        });
+        let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(handler));
+        let connection = graceful.watch(connection);
+        connections.spawn(async move {
+            // A connection that breaks is its caller's business.
+            let _ = connection.await;
+        });
+    }
+    drop(listener);
+    // What is still under way when the time is up ends with `connections`.
+    let _ = tokio::time::timeout(DRAIN_MAX, graceful.shutdown()).await;
+    Ok(())
+}
+
+/// External label sets of all stores, without the ones in `without`.
+fn label_sets(stores: &[Arc<dyn Store>]) -> Vec<Labels> {
+    let mut sets: Vec<Labels> = stores.iter().flat_map(|store| store.info().label_sets.clone()).collect();
+    sets.sort();
+    sets.dedup();
+    sets
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+//! `thanos.Store/Series`.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, Stream, StreamExt as _, stream};
+use masthead_proto::thanos::{PartialResponseStrategy, SeriesRequest, ShardInfo};
+use tonic::server::ServerStreamingService;
+use tonic::{Request, Response, Status};
+
+use super::{Asked, Call, frame, shortcomings};
+use crate::fanout::{Feed, fan_out};
+use crate::labels::Labels;
+use crate::series::Series;
+
+/// Series a frame, at most, whatever the caller asks for.
+const BATCH_MAX: usize = 256;
+
+type Frames = Pin<Box<dyn Stream<Item = Result<Bytes, Status>> + Send>>;
+
+/// The next frames, and what comes after them.
+type NextFrames = BoxFuture<'static, Result<Option<(Vec<Bytes>, Option<Answering>)>, Status>>;
+
+impl ServerStreamingService<SeriesRequest> for Call {
+    type Response = Bytes;
+    type ResponseStream = Frames;
+    type Future = BoxFuture<'static, Result<Response<Frames>, Status>>;
+
+    fn call(&mut self, request: Request<SeriesRequest>) -> Self::Future {
+        let call = self.clone();
+        async move { call.series(request.into_inner()).map(Response::new) }.boxed()
+    }
+}
+
+/// What of a request counts once the series come.
+struct Answering {
+    feed: Feed,
+    /// Keeps a caller's shard; None: everything.
+    shard: Option<ShardInfo>,
+    batch: usize,
+    /// Whether anything that is missing fails the call.
+    abort: bool,
+    /// Series that may still be sent.
+    left: usize,
+}
+
+impl Call {
+    fn series(&self, request: SeriesRequest) -> Result<Frames, Status> {
+        let asked = Asked {
+            matchers: &request.matchers,
+            times: (request.min_time, request.max_time),
+            replica_labels: &request.without_replica_labels,
+            // With a shard the limit is one of that shard's series.
+            limit: if request.shard_info.is_some() { 0 } else { request.limit },
+        };
+        let mut select = asked.select()?;
+        select.labels_only = request.skip_chunks;
+        if select.matchers.is_empty() || select.min_time > select.max_time {
+            return Ok(stream::empty().boxed());
+        }
+        let answering = Answering {
+            feed: fan_out(&self.stores(), Arc::new(select), &self.budget(), &self.fan_out()),
+            shard: request.shard_info.filter(|shard| shard.total_shards > 0),
+            batch: usize::try_from(request.response_batch_size).unwrap_or(0).clamp(1, BATCH_MAX),
+            abort: request.partial_response_disabled
+                || request.partial_response_strategy == PartialResponseStrategy::Abort as i32,
+            left: usize::try_from(request.limit).ok().filter(|limit| *limit > 0).unwrap_or(usize::MAX),
+        };
+        Ok(stream::try_unfold(Some(answering), |state| {
+            state.map_or_else(|| futures::future::ok(None).boxed(), next_frames)
+        })
+        .map(|frames| {
+            frames.map_or_else(|status| vec![Err(status)], |frames: Vec<Bytes>| frames.into_iter().map(Ok).collect())
+        })
+        .flat_map(stream::iter)
+        .boxed())
+    }
+}
+
+/// The frames of the next batch of series, or the warnings at the end.
+fn next_frames(mut state: Answering) -> NextFrames {
+    async move {
+        let next = state.feed.next().await;
+        match next.map_err(|limit| Status::resource_exhausted(limit.to_string()))? {
+            Some(batch) if state.left > 0 => {
+                let shard = state.shard.as_ref();
+                let wanted: Vec<&Series> = batch
+                    .series
+                    .iter()
+                    .filter(|series| shard.is_none_or(|shard| in_shard(&series.labels, shard)))
+                    .take(state.left)
+                    .collect();
+                state.left -= wanted.len();
+                let frames = match state.batch {
+                    1 => wanted.iter().map(|series| frame::series(series)).collect(),
+                    size => wanted.chunks(size).map(|part| frame::batch(part.iter().copied())).collect(),
+                };
+                let frames: Result<Vec<Bytes>, _> = frames;
+                Ok(Some((frames.map_err(|error| super::status(&error))?, Some(state))))
+            }
+            _ => {
+                let missing = shortcomings(&state.feed.coverage());
+                match missing.first() {
+                    Some(first) if state.abort => Err(Status::aborted(first.clone())),
+                    _ => Ok(Some((missing.iter().map(|text| frame::warning(text)).collect(), None))),
+                }
+            }
+        }
+    }
+    .boxed()
+}
+
+/// Whether a series is of the caller's shard: xxhash64 over the kept labels, each name and value followed by 0xff
+/// (pkg/store/storepb/shard_info.go of Thanos).
+fn in_shard(labels: &Labels, shard: &ShardInfo) -> bool {
+    let mut hash = xxhash_rust::xxh64::Xxh64::new(0);
+    for (name, value) in labels.iter().filter(|(name, _)| shard.labels.iter().any(|label| label == name) == shard.by) {
+        hash.update(name.as_bytes());
+        hash.update(&[0xff]);
+        hash.update(value.as_bytes());
+        hash.update(&[0xff]);
+    }
+    hash.digest() % shard.total_shards as u64 == shard.shard_index as u64
+}

@@ -1,0 +1,78 @@
+use super::grpc_timeout;
+use super::*;
+
+#[test]
+fn deadlines_of_callers_are_read() {
+    let read = |text: &str| {
+        let mut headers = http::HeaderMap::new();
+        headers.insert("grpc-timeout", text.parse().unwrap());
+        grpc_timeout(&headers)
+    };
+    let rows = [
+        ("5S", Some(Duration::from_secs(5))),
+        ("250m", Some(Duration::from_millis(250))),
+        ("1H", Some(Duration::from_secs(3600))),
+        ("99999999u", Some(Duration::from_micros(99_999_999))),
+        ("999999999S", None),
+        ("S", None),
+        ("5", None),
+        ("-5S", None),
+        ("", None),
+    ];
+    for (text, expected) in rows {
+        assert_eq!(read(text), expected, "{text:?}");
+    }
+}
+
+mod frames {
+    use super::super::frame;
+    use crate::{Chunk, Encoding, Labels, Lane, LaneChunks, Series, StoreErrorKind};
+    use masthead_proto::thanos;
+    use prost::Message as _;
+
+    fn chunk(min_time: i64, encoding: Encoding, data: &'static [u8]) -> Chunk {
+        Chunk { min_time, max_time: min_time + 1_000_000, encoding, data: data.into() }
+    }
+
+    fn series(chunks: Vec<Chunk>) -> Series {
+        let labels = Labels::from_pairs([("__name__", "up".to_owned()), ("long", "ü".repeat(300))]);
+        Series { labels, lanes: vec![LaneChunks { lane: Lane::default(), chunks }] }
+    }
+
+    /// What is written by hand is what the generated code reads.
+    #[test]
+    fn frames_are_series_responses() {
+        let (early, late) = (chunk(-5, Encoding::Xor, b"ab"), chunk(7, Encoding::Histogram, b""));
+        // Equal chunks come once, in order of time.
+        let series = series(vec![late.clone(), early.clone(), early]);
+        let expected = thanos::Series {
+            labels: series
+                .labels
+                .iter()
+                .map(|(name, value)| thanos::Label { name: name.into(), value: value.into() })
+                .collect(),
+            chunks: [(-5i64, 0, "ab"), (7, 1, "")]
+                .map(|(min_time, r#type, data)| thanos::AggrChunk {
+                    min_time,
+                    max_time: min_time + 1_000_000,
+                    raw: Some(thanos::Chunk { r#type, data: data.into(), hash: 0 }),
+                    ..Default::default()
+                })
+                .into(),
+        };
+        let read = |frame: bytes::Bytes| thanos::SeriesResponse::decode(frame).unwrap().result.unwrap();
+        use thanos::series_response::Result;
+        assert_eq!(read(frame::series(&series).unwrap()), Result::Series(expected.clone()));
+        let batch = thanos::SeriesBatch { series: vec![expected.clone(), expected] };
+        assert_eq!(read(frame::batch([&series, &series].into_iter()).unwrap()), Result::Batch(batch));
+        assert_eq!(read(frame::warning("gone")), Result::Warning("gone".into()));
+    }
+
+    /// Encodings that Thanos 0.43 cannot read are refused by name rather than sent to fail there.
+    #[test]
+    fn new_encodings_are_refused() {
+        let error = frame::series(&series(vec![chunk(0, Encoding::Xor2, b"x")])).unwrap_err();
+        assert_eq!(error.kind, StoreErrorKind::Unsupported);
+        assert!(error.context.contains("XOR2"), "{error}");
+    }
+}
