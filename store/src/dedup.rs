@@ -4,7 +4,7 @@
 //! what order, or how they were cut into chunks.
 //!
 //! The rule of deduplication: the first lane in [`Lane`](crate::Lane) order is the primary lane. Where the time from one of its
-//! values to the next is more than [`GAP`] of its interval there, the next lane fills in what lies at least half an interval
+//! values to the next is more than one and a half of its intervals there, the next lane fills in what lies at least half an interval
 //! from both, the lane after it fills the gaps that are left, and so on. The primary lane is back at its next value. The
 //! interval is the median of the nearest distances, so that neither a changed scrape interval nor a far-away part of the
 //! selection matters. Nothing is remembered from gap to gap: a part of a selection is answered as the whole would be, but for

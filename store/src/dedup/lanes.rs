@@ -147,56 +147,48 @@ impl Column<'_> {
 
     /// The scrape interval around index `at`: the median distance of the values next to it. None below three values.
     fn interval(&self, at: usize) -> Option<Millis> {
+        // Times of the values next to `at`, from the middle to both sides.
+        let mut times = [0; 2 * (NEAR + 1)];
+        let (mut first, mut end) = (NEAR + 1, NEAR + 1);
+        for i in (0..at).rev().filter(|i| self.is_value(*i)).take(NEAR + 1) {
+            first -= 1;
+            times[first] = self.times[i];
+        }
+        for i in (at..self.times.len()).filter(|i| self.is_value(*i)).take(NEAR + 1) {
+            times[end] = self.times[i];
+            end += 1;
+        }
         let mut distances = [0; 2 * NEAR + 1];
-        let mut count = 0;
-        let before = (0..at).rev().filter(|i| self.is_value(*i)).take(NEAR + 1);
-        let behind = (at..self.times.len()).filter(|i| self.is_value(*i)).take(NEAR + 1);
-        let mut add = |near: Option<usize>, far: usize| {
-            if let (Some(near), Some(slot)) = (near, distances.get_mut(count)) {
-                *slot = self.times[near].abs_diff(self.times[far]);
-                count += 1;
-            }
-            Some(far)
-        };
-        let first_behind = behind.fold((None, None), |(first, near), i| (first.or(Some(i)), add(near, i))).0;
-        before.fold(first_behind, add);
-        let known = &mut distances[..count];
-        known.sort_unstable();
-        (count > 1).then(|| known[(count - 1) / 2].try_into().unwrap_or(Millis::MAX))
+        let known = (end - first).saturating_sub(1);
+        for (distance, pair) in distances.iter_mut().zip(times[first..end].windows(2)) {
+            *distance = pair[1].saturating_sub(pair[0]);
+        }
+        distances[..known].sort_unstable();
+        (known > 1).then(|| distances[(known - 1) / 2])
     }
 
-    /// Adds the gaps between `edges` to `found`; `window` is what lies there of this column.
-    fn find_gaps(&self, window: Range<usize>, edges: (Edge, Edge), fallback: Millis, found: &mut Vec<Gap>) {
-        let (left, right) = edges;
-        let mut before = left;
-        let mut interval: Option<Millis> = None;
-        for i in window.clone() {
-            if !self.is_value(i) {
-                continue;
-            }
+    /// Adds the gaps between `left` and `right` to `found`; `window` is what lies there of this column.
+    fn find_gaps(&self, window: Range<usize>, (left, right): (Edge, Edge), fallback: Millis, found: &mut Vec<Gap>) {
+        let mut before = None;
+        let mut interval = None;
+        let edge = |before: Option<Millis>, here| before.map_or(left, |time| Edge { time, margin: here / 2 });
+        for i in window.clone().filter(|i| self.is_value(*i)) {
             let time = self.times[i];
-            let distance = time.saturating_sub(before.time);
+            let distance = time.saturating_sub(before.unwrap_or(left.time));
             if !interval.is_some_and(|interval| is_near(distance, interval)) {
                 let here = self.interval(i).unwrap_or(fallback);
                 interval = Some(here);
                 if is_gap(distance, here) {
-                    let left = if before.margin == Edge::VALUE { Edge { margin: here / 2, ..before } } else { before };
-                    found.push(Gap { next: i, left, right: Edge { time, margin: here / 2 } });
+                    found.push(Gap { next: i, left: edge(before, here), right: Edge { time, margin: here / 2 } });
                 }
             }
-            before = Edge { time, margin: Edge::VALUE };
+            before = Some(time);
         }
         let here = interval.unwrap_or(fallback);
-        if is_gap(right.time.saturating_sub(before.time), here) {
-            let left = if before.margin == Edge::VALUE { Edge { margin: here / 2, ..before } } else { before };
-            found.push(Gap { next: window.end, left, right });
+        if is_gap(right.time.saturating_sub(before.unwrap_or(left.time)), here) {
+            found.push(Gap { next: window.end, left: edge(before, here), right });
         }
     }
-}
-
-impl Edge {
-    /// The margin of a value, until the interval around it is known.
-    const VALUE: Millis = -1;
 }
 
 /// Whether a distance is too long: more than one and a half intervals.

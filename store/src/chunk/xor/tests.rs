@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::*;
 use crate::samples::STALE;
 use crate::series::{Chunk, Encoding};
-use crate::testing::{Random, shared};
+use crate::testing::{Random, golden};
 use crate::{Samples, StoreErrorKind, chunk};
 
 /// Decodes without any cleverness; None for bytes that end too early.
@@ -251,9 +251,11 @@ fn find(folder: &Path, name: &str, found: &mut Vec<PathBuf>) {
 /// has nothing else, and comes out of our encoder with the same bytes.
 #[test]
 fn recorded_chunks_decode_and_encode_alike() {
-    let Some(golden) = shared("golden/prometheus-3.14") else { return };
     let mut metas = Vec::new();
-    find(&golden, "meta.json", &mut metas);
+    for set in ["prometheus-3.14", "thanos-0.43/prometheus"] {
+        let Some(folder) = golden(set) else { return };
+        find(&folder, "meta.json", &mut metas);
+    }
     let (mut all, mut counted) = (0, 0);
     for path in metas {
         let block = path.parent().unwrap();
