@@ -101,7 +101,7 @@ impl Note {
             *times = (times.0.min(t.0), times.1.max(t.1));
             *buckets = (buckets.0.min(b.0), buckets.1.max(b.1));
             *max_difference = max_difference.max(d);
-            *count += n;
+            *count = count.wrapping_add(n);
         }
     }
 }

@@ -5,10 +5,35 @@
 //! level plus accumulators. Rows are computed in parallel inside the leaf, everything that adds up is folded in label order,
 //! so that results are the same bytes for any number of threads.
 
+mod absent;
+mod aggregate;
+mod arithmetic;
 pub mod batch;
+mod build;
+mod classic_histogram;
+mod count_values;
+mod duplicates;
+mod format;
 pub mod groups;
+mod info;
+mod inputs;
+mod instant_functions;
+mod join;
 pub mod kahan;
+mod map;
+mod rank;
+mod relabel;
+mod result;
+mod scalar;
+mod scan;
+mod set_operators;
+mod sort;
+mod step_invariant;
 pub mod steps;
+mod subquery;
+#[cfg(test)]
+mod tests;
+mod time_functions;
 pub mod window;
 
 use std::sync::Arc;
@@ -18,6 +43,9 @@ use masthead_store::{Budget, Labels, Samples, SeriesBatch};
 
 use crate::annotations::Annotations;
 use crate::error::QueryError;
+use crate::plan::Names;
+pub(crate) use arithmetic::{go_max, go_min};
+pub use result::evaluate;
 
 /// Where a selection's series come from: the engine's side of a feed. `next` may wait; it is called by the driver thread only.
 pub trait Input: Send {
@@ -30,6 +58,40 @@ pub trait Operator: Send {
     /// The next rows: at least one, at most [`batch::BATCH_ROWS`]; None at the end, and only there. Rows without any sample
     /// may be among them. The order is the same for any number of threads.
     fn next(&mut self, cx: &Context<'_>) -> Result<Option<batch::Batch>, QueryError>;
+}
+
+/// An operator as its consumer holds it.
+pub type Source = Box<dyn Operator>;
+
+/// Pulls a batch, after a look at the cancel flag. Every operator pulls through here, so that no histogram passes unseen.
+pub fn pull(input: &mut dyn Operator, cx: &Context<'_>) -> Result<Option<batch::Batch>, QueryError> {
+    cx.check()?;
+    let batch = input.next(cx)?;
+    match &batch {
+        Some(batch) if !batch.histograms.is_empty() => Err(histograms_unsupported()),
+        _ => Ok(batch),
+    }
+}
+
+/// The error where a native histogram turns up.
+pub fn histograms_unsupported() -> QueryError {
+    QueryError::Execution("not supported yet: native histograms in queries".into())
+}
+
+/// Labels that go with the metric name (schema.IsMetadataLabel).
+pub const METADATA_LABELS: [&str; 3] = ["__name__", "__type__", "__unit__"];
+
+/// Drops or marks the names of all rows.
+pub(crate) fn rename(batch: &mut batch::Batch, names: Names) {
+    match names {
+        Names::Keep => {}
+        Names::Mark => batch.drop_name.fill(true),
+        Names::Drop => {
+            for labels in &mut batch.labels {
+                *labels = labels.without(&METADATA_LABELS);
+            }
+        }
+    }
 }
 
 /// The values of a scalar, one a step: pulls the single row of a scalar operator.
@@ -75,7 +137,19 @@ pub enum Value {
     Matrix(Vec<(Labels, Samples)>),
 }
 
-/// The end of the info about classic buckets that had to be made monotonic.
-pub fn render_forced_monotonicity(_details: crate::annotations::Details) -> String {
-    String::new()
+/// The end of the info about classic buckets that had to be made monotonic
+/// (util/annotations/annotations.go, histogramQuantileForcedMonotonicityErr).
+pub fn render_forced_monotonicity(details: crate::annotations::Details) -> String {
+    let crate::annotations::Details::ForcedMonotonicity { times, buckets, max_difference, count } = details else {
+        return String::new();
+    };
+    format!(
+        ", from buckets {} to {}, with a max diff of {}, over {} samples from {} to {}",
+        format::shortest(buckets.0),
+        format::shortest(buckets.1),
+        format::two_significant(max_difference),
+        count as i64,
+        format::rfc3339(times.0),
+        format::rfc3339(times.1)
+    )
 }

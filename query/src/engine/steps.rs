@@ -12,6 +12,11 @@ impl StepSet {
         steps.div_ceil(64) * 8 + 16
     }
 
+    /// Bytes that this set costs.
+    pub fn size_in_bytes(&self) -> usize {
+        self.words.len() * 8 + 16
+    }
+
     /// The empty set over `steps`.
     pub fn new(steps: usize) -> Self {
         Self { words: vec![0; steps.div_ceil(64)].into_boxed_slice() }

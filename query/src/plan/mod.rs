@@ -1,44 +1,29 @@
 //! The typed plan of a query: selectors collected, functions resolved, durations computed. Parser types end in `build`.
+//!
+//! `build` turns the tree of the text into nodes, then the passes run in this order: [`pass_step_invariant`] wraps what does
+//! not depend on the step, [`pass_propagate_matchers`] narrows sides of set operators, and `place` gives each node its
+//! times and collects the selects.
 
+mod build;
+mod calls;
+mod duration;
+mod explain;
 pub mod node;
+mod pass_propagate_matchers;
+mod pass_step_invariant;
+mod place;
+#[cfg(test)]
+mod tests;
+mod times;
 
 use masthead_store::{Millis, Select};
 
+pub(crate) use build::is_arithmetic;
 pub use node::{Names, Plan, ScanFunction, ScanSpec};
 
-/// What [`Planned`] depends on besides the expression.
-#[derive(Debug, Clone)]
-pub struct PlanOptions {
-    /// How far an instant selector looks back, ms.
-    pub lookback: Millis,
-    /// Step of a subquery that names none, ms.
-    pub default_step: Millis,
-    /// Labels that tell replicas apart; part of every select.
-    pub replica_labels: Vec<Box<str>>,
-    /// Metric names are removed at the end of the query and not by each function.
-    pub delayed_name_removal: bool,
-    /// Start timestamps of samples count in rate and its kin.
-    pub use_start_timestamps: bool,
-    /// Metric types are judged by the label `__type__`.
-    pub type_and_unit_labels: bool,
-    /// The query is asked for one time: strings and ranges are allowed, and the order of the result counts.
-    pub instant: bool,
-}
-
-/// A plan, and what it reads.
-#[derive(Debug, Clone)]
-pub struct Planned {
-    /// The tree.
-    pub root: Plan,
-    /// What is read; equal ones once.
-    pub selects: Vec<Select>,
-    /// The times of the answer.
-    pub timeline: Timeline,
-    /// See [`PlanOptions::delayed_name_removal`].
-    pub delayed_name_removal: bool,
-    /// See [`PlanOptions::instant`].
-    pub instant: bool,
-}
+use crate::error::QueryError;
+use crate::promql;
+use crate::promql::ast::{Expr, ValueType};
 
 /// The times at which an expression is evaluated: `start + i * step` for `i` in `0..count`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,4 +51,95 @@ impl Timeline {
     pub fn end(&self) -> Millis {
         self.at(self.count - 1)
     }
+}
+
+/// What [`Planned`] depends on besides the expression and the times.
+#[derive(Debug, Clone)]
+pub struct PlanOptions {
+    /// How far an instant selector looks back, ms.
+    pub lookback: Millis,
+    /// Step of a subquery that names none, ms.
+    pub default_step: Millis,
+    /// Labels that tell replicas apart; part of every select.
+    pub replica_labels: Vec<Box<str>>,
+    /// What the parser accepts.
+    pub parse: promql::ParseOptions,
+    /// Metric names are removed at the end of the query and not by each function.
+    pub delayed_name_removal: bool,
+    /// Start timestamps of samples count in rate and its kin.
+    pub use_start_timestamps: bool,
+    /// Metric types are judged by the label `__type__`.
+    pub type_and_unit_labels: bool,
+    /// The query is asked for one time: strings and ranges are allowed, and the order of the result counts.
+    pub instant: bool,
+    /// The end that was asked for, ms, where it is not the last step: `end()` and `range()` tell of it.
+    pub end: Option<Millis>,
+}
+
+impl Default for PlanOptions {
+    fn default() -> Self {
+        Self {
+            lookback: 300_000,
+            default_step: 60_000,
+            replica_labels: Vec::new(),
+            parse: promql::ParseOptions::default(),
+            delayed_name_removal: false,
+            use_start_timestamps: false,
+            type_and_unit_labels: false,
+            instant: false,
+            end: None,
+        }
+    }
+}
+
+/// A plan, and what it reads.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// The tree.
+    pub root: Plan,
+    /// Type of the answer.
+    pub value_type: ValueType,
+    /// What is read; equal ones once.
+    pub selects: Vec<Select>,
+    /// The times of the answer.
+    pub timeline: Timeline,
+    /// See [`PlanOptions::delayed_name_removal`].
+    pub delayed_name_removal: bool,
+    /// See [`PlanOptions::instant`].
+    pub instant: bool,
+}
+
+impl Planned {
+    /// The tree and the selects as text, one line a node.
+    pub fn explain(&self) -> String {
+        explain::explain(self)
+    }
+}
+
+/// Parses and plans `expression`.
+///
+/// # Errors
+///
+/// [`QueryError::Invalid`] for a wrong text, type or duration, position included; [`QueryError::Execution`] for what
+/// Prometheus finds out only when it evaluates, such as the regular expression of `label_replace()`.
+pub fn plan(expression: &str, timeline: Timeline, options: &PlanOptions) -> Result<Planned, QueryError> {
+    let expr = promql::parse(expression, &options.parse).map_err(|error| QueryError::Invalid(error.to_string()))?;
+    plan_expr(&expr, timeline, options)
+}
+
+/// Plans a tree. Errors are those of [`plan`], but for those of the text.
+pub fn plan_expr(expr: &Expr, timeline: Timeline, options: &PlanOptions) -> Result<Planned, QueryError> {
+    let value_type = expr.value_type();
+    if !options.instant && !matches!(value_type, ValueType::Scalar | ValueType::Vector) {
+        return Err(QueryError::Invalid(format!(
+            "invalid expression type \"{}\" for range query, must be Scalar or instant Vector",
+            value_type.documented()
+        )));
+    }
+    let mut root = build::build(expr, times::QueryTimes::new(timeline, options), options)?;
+    pass_step_invariant::run(&mut root);
+    pass_propagate_matchers::run(&mut root);
+    let selects = place::place(&mut root, timeline, options);
+    let (delayed_name_removal, instant) = (options.delayed_name_removal, options.instant);
+    Ok(Planned { root, value_type, selects, timeline, delayed_name_removal, instant })
 }

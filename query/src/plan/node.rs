@@ -6,7 +6,7 @@ use super::Timeline;
 use crate::promql::ast::{AggregateOp, BinaryOp, RangeExtension, Span};
 
 /// A node of a plan. Scalar nodes give exactly one row without labels and a value at every step; the other ones give any
-/// number of rows.
+/// number of rows. Rows of equal labels may come, as pieces of one series, if no two of them have samples at the same step.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Plan {
     /// Scalar: a constant.
@@ -23,7 +23,7 @@ pub enum Plan {
     Subquery(Subquery),
     /// Raw samples of a range selector or subquery; root only.
     Raw(Box<Plan>),
-    /// Cell by cell: float functions, unary minus, `vector()`, `scalar()`, time functions, and operators with a scalar.
+    /// Cell by cell: float functions, unary minus, time functions.
     Map(Map),
     /// Scalar: the one value of a vector.
     ScalarOf(Box<Plan>),
@@ -38,9 +38,9 @@ pub enum Plan {
         /// Right side, scalar.
         right: Box<Plan>,
     },
-    /// Scalar: a function of scalars, `min_of` and `max_of`.
+    /// Scalar: `min_of`, `max_of` or unary minus ([`Map::NEGATE`]).
     ScalarCall {
-        /// Name in the table of instant functions.
+        /// Name.
         function: &'static str,
         /// Arguments, scalars.
         args: Vec<Plan>,
@@ -80,13 +80,15 @@ pub enum Plan {
     Info(Info),
     /// The input does not depend on the step: it is evaluated at the first one only, and its values hold for all.
     StepInvariant(Box<Plan>),
-    /// Rows whose labels can be equal since names were dropped: merged, or refused.
+    /// Refuses rows of equal labels, which come where names were dropped.
     Duplicates {
         /// Rows.
         input: Box<Plan>,
-        /// Whether rows of equal labels are merged where their samples lie at different steps; else they are refused.
-        merge: bool,
+        /// Rows of equal labels are refused only if they have samples at the same step.
+        pieces: bool,
     },
+    /// Joins rows of equal labels whose samples lie at different steps into one.
+    Merge(Box<Plan>),
 }
 
 /// What happens to the metric name, and with it to `__type__` and `__unit__` (schema.IsMetadataLabel).
@@ -334,4 +336,58 @@ pub struct Info {
     pub name_matchers: Vec<Matcher>,
     /// The selector's other matchers.
     pub data_matchers: Vec<Matcher>,
+}
+
+impl Plan {
+    /// The nodes below this one, in the order of the text.
+    pub fn children(&self) -> Vec<&Plan> {
+        match self {
+            Plan::Number(_) | Plan::Text(_) | Plan::Empty | Plan::Time => Vec::new(),
+            Plan::Scan(scan) => scan.args.iter().collect(),
+            Plan::Subquery(node) => std::iter::once(&*node.input).chain(&node.args).collect(),
+            Plan::Map(node) => std::iter::once(&*node.input).chain(&node.args).collect(),
+            Plan::ClassicHistogram(node) => std::iter::once(&*node.input).chain(&node.args).collect(),
+            Plan::ScalarCall { args, .. } => args.iter().collect(),
+            Plan::ScalarBinary { left, right, .. } => vec![left, right],
+            Plan::VectorScalar(node) => vec![&node.vector, &node.scalar],
+            Plan::Join(node) => vec![&node.left, &node.right],
+            Plan::Aggregate(node) => std::iter::once(&*node.input).chain(node.parameter.as_deref()).collect(),
+            Plan::Info(node) => vec![&node.input, &node.info],
+            Plan::Raw(input)
+            | Plan::ScalarOf(input)
+            | Plan::VectorOf(input)
+            | Plan::Absent { input, .. }
+            | Plan::Sort { input, .. }
+            | Plan::Relabel { input, .. }
+            | Plan::StepInvariant(input)
+            | Plan::Duplicates { input, .. }
+            | Plan::Merge(input) => vec![input],
+        }
+    }
+
+    /// The nodes below this one, to be changed.
+    pub fn children_mut(&mut self) -> Vec<&mut Plan> {
+        match self {
+            Plan::Number(_) | Plan::Text(_) | Plan::Empty | Plan::Time => Vec::new(),
+            Plan::Scan(scan) => scan.args.iter_mut().collect(),
+            Plan::Subquery(node) => std::iter::once(&mut *node.input).chain(&mut node.args).collect(),
+            Plan::Map(node) => std::iter::once(&mut *node.input).chain(&mut node.args).collect(),
+            Plan::ClassicHistogram(node) => std::iter::once(&mut *node.input).chain(&mut node.args).collect(),
+            Plan::ScalarCall { args, .. } => args.iter_mut().collect(),
+            Plan::ScalarBinary { left, right, .. } => vec![left, right],
+            Plan::VectorScalar(node) => vec![&mut node.vector, &mut node.scalar],
+            Plan::Join(node) => vec![&mut node.left, &mut node.right],
+            Plan::Aggregate(node) => std::iter::once(&mut *node.input).chain(node.parameter.as_deref_mut()).collect(),
+            Plan::Info(node) => vec![&mut node.input, &mut node.info],
+            Plan::Raw(input)
+            | Plan::ScalarOf(input)
+            | Plan::VectorOf(input)
+            | Plan::Absent { input, .. }
+            | Plan::Sort { input, .. }
+            | Plan::Relabel { input, .. }
+            | Plan::StepInvariant(input)
+            | Plan::Duplicates { input, .. }
+            | Plan::Merge(input) => vec![input],
+        }
+    }
 }

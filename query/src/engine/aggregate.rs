@@ -1,0 +1,298 @@
+//! Aggregations that fold: one accumulator a group and step, whatever the number of series.
+//!
+//! Rows are folded in the order in which they come, which is that of the labels of the selected series, so that sums are
+//! the same bits for any number of threads and any size of batches.
+
+use masthead_store::Reservation;
+
+use super::batch::{ABSENT, Batch, Drain, Row, is_absent, row_bytes};
+use super::groups::{GROUP_BYTES, Groups};
+use super::{Context, Operator, Source, kahan, pull};
+use crate::error::QueryError;
+use crate::plan::node::Aggregate;
+use crate::promql::ast::AggregateOp;
+
+/// The fold of `node`, if it is one.
+pub(super) fn fold(node: &Aggregate, input: &mut Option<Source>, steps: usize) -> Option<Source> {
+    let mut make = |op: AggregateOp| -> Option<Source> {
+        Some(match op {
+            AggregateOp::Sum => Fold::<Sum>::source(node, input.take()?, steps),
+            AggregateOp::Avg => Fold::<Mean>::source(node, input.take()?, steps),
+            AggregateOp::Min => Fold::<Extreme<false>>::source(node, input.take()?, steps),
+            AggregateOp::Max => Fold::<Extreme<true>>::source(node, input.take()?, steps),
+            AggregateOp::Count => Fold::<Count>::source(node, input.take()?, steps),
+            AggregateOp::Group => Fold::<One>::source(node, input.take()?, steps),
+            AggregateOp::Stddev => Fold::<Spread<true>>::source(node, input.take()?, steps),
+            AggregateOp::Stdvar => Fold::<Spread<false>>::source(node, input.take()?, steps),
+            _ => return None,
+        })
+    };
+    make(node.op)
+}
+
+/// An accumulator of one group at one step.
+trait Cell: Copy + Send + 'static {
+    /// Before the first value.
+    const EMPTY: Self;
+
+    /// Takes a value.
+    fn add(&mut self, value: f64);
+
+    /// The result; [`ABSENT`] if there was no value.
+    fn result(&self) -> f64;
+}
+
+struct Fold<C> {
+    input: Option<Source>,
+    steps: usize,
+    groups: Groups,
+    /// One row of cells a group.
+    cells: Vec<Vec<C>>,
+    /// Per group: whether the name of any member is to be dropped.
+    drop_name: Vec<bool>,
+    results: Option<Drain>,
+}
+
+impl<C: Cell> Fold<C> {
+    fn source(node: &Aggregate, input: Source, steps: usize) -> Source {
+        let groups = Groups::new(node.grouping.clone());
+        Box::new(Self { input: Some(input), steps, groups, cells: Vec::new(), drop_name: Vec::new(), results: None })
+    }
+
+    fn consume(&mut self, batch: &Batch, held: &mut Reservation) -> Result<(), QueryError> {
+        for i in 0..batch.len() {
+            let (group, new) = self.groups.insert(&batch.labels[i]);
+            if new {
+                held.grow(GROUP_BYTES + batch.labels[i].size_bytes() + self.steps * size_of::<C>())?;
+                self.cells.push(vec![C::EMPTY; self.steps]);
+                self.drop_name.push(false);
+            }
+            self.drop_name[group] |= batch.drop_name[i];
+            for (cell, value) in self.cells[group].iter_mut().zip(batch.row(i)) {
+                if !is_absent(*value) {
+                    cell.add(*value);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, cx: &Context<'_>) -> Result<Drain, QueryError> {
+        let held = cx.budget.reserve("results of an aggregation", self.cells.len() * row_bytes(self.steps))?;
+        let cells = std::mem::take(&mut self.cells);
+        let rows = cells.into_iter().enumerate().map(|(group, cells)| Row {
+            labels: self.groups.labels(group),
+            drop_name: self.drop_name[group],
+            values: cells.iter().map(Cell::result).collect(),
+            histograms: Vec::new(),
+        });
+        Ok(Drain::new(rows.collect(), self.steps, held))
+    }
+}
+
+impl<C: Cell> Operator for Fold<C> {
+    fn next(&mut self, cx: &Context<'_>) -> Result<Option<Batch>, QueryError> {
+        if let Some(mut input) = self.input.take() {
+            let mut held = cx.budget.reserve("groups of an aggregation", 0)?;
+            while let Some(batch) = pull(&mut *input, cx)? {
+                self.consume(&batch, &mut held)?;
+            }
+            self.results = Some(self.finish(cx)?);
+        }
+        Ok(self.results.as_mut().and_then(Drain::take))
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Sum {
+    sum: f64,
+    compensation: f64,
+}
+
+impl Cell for Sum {
+    const EMPTY: Self = Self { sum: ABSENT, compensation: 0.0 };
+
+    #[inline]
+    fn add(&mut self, value: f64) {
+        if is_absent(self.sum) {
+            self.sum = value;
+        } else {
+            kahan::add(value, &mut self.sum, &mut self.compensation);
+        }
+    }
+
+    fn result(&self) -> f64 {
+        if is_absent(self.sum) { ABSENT } else { self.sum + self.compensation }
+    }
+}
+
+/// The sum divided by the count, until the sum would overflow; from there on the mean is kept up to date with each value
+/// (promql/engine.go, aggregation, case AVG).
+#[derive(Clone, Copy)]
+struct Mean {
+    /// The sum; the mean itself once `incremental`.
+    sum: f64,
+    compensation: f64,
+    count: f64,
+    incremental: bool,
+}
+
+impl Cell for Mean {
+    const EMPTY: Self = Self { sum: 0.0, compensation: 0.0, count: 0.0, incremental: false };
+
+    #[inline]
+    fn add(&mut self, value: f64) {
+        self.count += 1.0;
+        if self.count == 1.0 {
+            self.sum = value;
+            return;
+        }
+        let before = self.count - 1.0;
+        if !self.incremental {
+            let (mut sum, mut compensation) = (self.sum, self.compensation);
+            kahan::add(value, &mut sum, &mut compensation);
+            if !sum.is_infinite() {
+                (self.sum, self.compensation) = (sum, compensation);
+                return;
+            }
+            self.incremental = true;
+            self.sum /= before;
+            self.compensation /= before;
+        }
+        let part = before / self.count;
+        self.sum *= part;
+        self.compensation *= part;
+        kahan::add(value / self.count, &mut self.sum, &mut self.compensation);
+    }
+
+    fn result(&self) -> f64 {
+        if self.count == 0.0 {
+            ABSENT
+        } else if self.incremental {
+            self.sum + self.compensation
+        } else {
+            self.sum / self.count + self.compensation / self.count
+        }
+    }
+}
+
+/// The least or, with `MAX`, the greatest value; NaN only if there is nothing else.
+#[derive(Clone, Copy)]
+struct Extreme<const MAX: bool>(f64);
+
+impl<const MAX: bool> Cell for Extreme<MAX> {
+    const EMPTY: Self = Self(ABSENT);
+
+    #[inline]
+    fn add(&mut self, value: f64) {
+        let beats = if MAX { value > self.0 } else { value < self.0 };
+        // NaN gives way to what comes next, and so does ABSENT, which is one.
+        if beats || self.0.is_nan() {
+            self.0 = value;
+        }
+    }
+
+    fn result(&self) -> f64 {
+        self.0
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Count(f64);
+
+impl Cell for Count {
+    const EMPTY: Self = Self(0.0);
+
+    #[inline]
+    fn add(&mut self, _: f64) {
+        self.0 += 1.0;
+    }
+
+    fn result(&self) -> f64 {
+        if self.0 == 0.0 { ABSENT } else { self.0 }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct One(f64);
+
+impl Cell for One {
+    const EMPTY: Self = Self(ABSENT);
+
+    #[inline]
+    fn add(&mut self, _: f64) {
+        self.0 = 1.0;
+    }
+
+    fn result(&self) -> f64 {
+        self.0
+    }
+}
+
+/// Variance of the population by Welford, or with `ROOT` its square root. A first value that is not finite spoils it.
+#[derive(Clone, Copy)]
+struct Spread<const ROOT: bool> {
+    count: f64,
+    mean: f64,
+    squares: f64,
+}
+
+impl<const ROOT: bool> Cell for Spread<ROOT> {
+    const EMPTY: Self = Self { count: 0.0, mean: 0.0, squares: 0.0 };
+
+    #[inline]
+    fn add(&mut self, value: f64) {
+        self.count += 1.0;
+        if self.count == 1.0 {
+            self.mean = value;
+            self.squares = if value.is_finite() { 0.0 } else { f64::NAN };
+            return;
+        }
+        let delta = value - self.mean;
+        self.mean += delta / self.count;
+        self.squares += delta * (value - self.mean);
+    }
+
+    fn result(&self) -> f64 {
+        if self.count == 0.0 {
+            return ABSENT;
+        }
+        let variance = self.squares / self.count;
+        if ROOT { variance.sqrt() } else { variance }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run<C: Cell>(values: &[f64]) -> f64 {
+        let mut cell = C::EMPTY;
+        values.iter().for_each(|value| cell.add(*value));
+        cell.result()
+    }
+
+    #[test]
+    fn accumulators_give_what_prometheus_gives() {
+        let (nan, inf, max) = (f64::NAN, f64::INFINITY, f64::MAX);
+        assert_eq!(run::<Sum>(&[1.0, 1e100, 1.0, -1e100]), 2.0);
+        assert_eq!(run::<Mean>(&[1.0, 1e100, 1.0, -1e100]), 0.5);
+        assert_eq!(run::<Mean>(&[max, max]), max, "the sum would overflow");
+        assert_eq!(run::<Mean>(&[inf, 1.0]), inf);
+        assert!(run::<Mean>(&[inf, -inf]).is_nan());
+        assert_eq!(run::<Extreme<true>>(&[nan, 1.0, nan, 3.0, 2.0]), 3.0);
+        assert_eq!(run::<Extreme<false>>(&[nan, 1.0, 3.0]), 1.0);
+        assert!(run::<Extreme<true>>(&[nan, nan]).is_nan());
+        assert!(!is_absent(run::<Extreme<true>>(&[nan])));
+        assert_eq!(run::<Count>(&[nan, 1.0]), 2.0);
+        assert_eq!(run::<One>(&[5.0]), 1.0);
+        assert_eq!(run::<Spread<false>>(&[1.0, 2.0, 3.0, 4.0]), 1.25);
+        assert_eq!(run::<Spread<true>>(&[1.0, 3.0]), 1.0);
+        assert!(run::<Spread<true>>(&[inf]).is_nan());
+        for absent in [run::<Sum>(&[]), run::<Mean>(&[]), run::<Extreme<true>>(&[]), run::<Count>(&[]), run::<One>(&[])]
+        {
+            assert!(is_absent(absent));
+        }
+        assert!(is_absent(run::<Spread<true>>(&[])));
+    }
+}

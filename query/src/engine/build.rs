@@ -1,0 +1,94 @@
+//! Plan to operators: the one match over plans.
+
+use super::aggregate::fold;
+use super::inputs::Inputs;
+use super::rank::{LimitRatio, Quantile, TopK};
+use super::scalar::{Kind, Scalar, VectorScalar};
+use super::{Context, Operator, Source, batch};
+use super::{absent, classic_histogram, count_values, duplicates, info, join, map, relabel, scan, set_operators, sort};
+use super::{step_invariant, subquery};
+use crate::error::QueryError;
+use crate::plan::node::Aggregate;
+use crate::plan::{Plan, Timeline};
+use crate::promql::ast::AggregateOp;
+
+/// The operator of `plan` for the steps of `timeline`.
+pub(super) fn build(plan: &Plan, timeline: Timeline, inputs: &mut Inputs) -> Result<Source, QueryError> {
+    let steps = timeline.count;
+    let mut child = |plan: &Plan| build(plan, timeline, inputs);
+    let scalar = |kind| -> Result<Source, QueryError> { Ok(Box::new(Scalar::new(timeline, kind))) };
+    Ok(match plan {
+        Plan::Number(value) => scalar(Kind::Number(*value))?,
+        Plan::Time => scalar(Kind::Time)?,
+        Plan::ScalarOf(input) => scalar(Kind::Of(child(input)?))?,
+        Plan::ScalarBinary { op, left, right } => scalar(Kind::Binary(*op, child(left)?, child(right)?))?,
+        Plan::ScalarCall { function, args } => scalar(Kind::Call(function, all(args, &mut child)?))?,
+        Plan::Empty => Box::new(Nothing),
+        Plan::Text(_) | Plan::Raw(_) => return Err(QueryError::Internal("no rows come of this node".into())),
+        // A scalar is a row without labels already.
+        Plan::VectorOf(input) => child(input)?,
+        Plan::Scan(node) => {
+            let args = all(&node.args, &mut child)?;
+            Box::new(scan::Scan::new(inputs.take(node.select)?, node.spec.clone(), args)?)
+        }
+        Plan::Subquery(node) => {
+            let args = all(&node.args, &mut child)?;
+            Box::new(subquery::Subquery::new(node, build(&node.input, node.grid, inputs)?, args))
+        }
+        Plan::Map(node) => Box::new(map::Map::new(node, child(&node.input)?, all(&node.args, &mut child)?, timeline)?),
+        Plan::VectorScalar(node) => Box::new(VectorScalar::new(node, child(&node.vector)?, child(&node.scalar)?)),
+        Plan::Join(node) if node.op.is_set() => {
+            Box::new(set_operators::SetOperator::new(node, child(&node.left)?, child(&node.right)?, steps))
+        }
+        Plan::Join(node) => Box::new(join::Join::new(node, child(&node.left)?, child(&node.right)?, steps)),
+        Plan::Aggregate(node) => {
+            let parameter = node.parameter.as_deref().map(&mut child).transpose()?;
+            aggregate(node, child(&node.input)?, parameter, steps)?
+        }
+        Plan::Absent { input, labels } => Box::new(absent::Absent::new(child(input)?, labels.clone(), steps)),
+        Plan::Sort { input, order, span } => Box::new(sort::Sort::new(child(input)?, order.clone(), steps, *span)),
+        Plan::Relabel { input, rule } => Box::new(relabel::Relabel::new(child(input)?, rule)?),
+        Plan::ClassicHistogram(node) => {
+            let args = all(&node.args, &mut child)?;
+            Box::new(classic_histogram::ClassicHistogram::new(node, child(&node.input)?, args, timeline))
+        }
+        Plan::Info(node) => Box::new(info::Info::new(node, child(&node.input)?, child(&node.info)?, steps)),
+        Plan::StepInvariant(input) => {
+            let input = build(input, Timeline::instant(timeline.start), inputs)?;
+            Box::new(step_invariant::Broadcast::new(input, steps))
+        }
+        Plan::Duplicates { input, pieces } => Box::new(duplicates::Duplicates::new(child(input)?, *pieces)),
+        Plan::Merge(input) => Box::new(duplicates::Merge::new(child(input)?, steps)),
+    })
+}
+
+fn all(plans: &[Plan], child: &mut impl FnMut(&Plan) -> Result<Source, QueryError>) -> Result<Vec<Source>, QueryError> {
+    plans.iter().map(child).collect()
+}
+
+fn aggregate(node: &Aggregate, input: Source, parameter: Option<Source>, steps: usize) -> Result<Source, QueryError> {
+    let mut input = Some(input);
+    if let Some(fold) = fold(node, &mut input, steps) {
+        return Ok(fold);
+    }
+    let missing = || QueryError::Internal(format!("{} lacks its parameter", node.op.as_str()));
+    let input = input.ok_or_else(missing)?;
+    if node.op == AggregateOp::CountValues {
+        return Ok(Box::new(count_values::CountValues::new(node, input, steps)));
+    }
+    let parameter = parameter.ok_or_else(missing)?;
+    Ok(match node.op {
+        AggregateOp::Quantile => Box::new(Quantile::new(node, input, parameter, steps)),
+        AggregateOp::LimitRatio => Box::new(LimitRatio::new(node, input, parameter)),
+        _ => Box::new(TopK::new(node, input, parameter, steps)),
+    })
+}
+
+/// No rows at all.
+struct Nothing;
+
+impl Operator for Nothing {
+    fn next(&mut self, _: &Context<'_>) -> Result<Option<batch::Batch>, QueryError> {
+        Ok(None)
+    }
+}

@@ -1,0 +1,325 @@
+//! Arithmetic and comparison between two vectors.
+//!
+//! The "one" side is held, the "many" side streams. Of two vectors matched one to one the right one is held. What Prometheus
+//! checks step by step over whole vectors (promql/engine.go, VectorBinop) is kept here as sets of steps.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use masthead_store::{Grouping, Labels, LabelsBuilder, Reservation};
+
+use super::arithmetic::{Operation, operation, trim_info};
+use super::batch::{ABSENT, Batch, Row, collect, is_absent, row_bytes};
+use super::duplicates::same_labelset;
+use super::groups::{GROUP_BYTES, Groups};
+use super::steps::StepSet;
+use super::{Context, METADATA_LABELS, Operator, Source, pull};
+use crate::annotations::Severity;
+use crate::error::QueryError;
+use crate::plan::node;
+use crate::promql::ast::{Cardinality, Matching};
+
+/// The labels that two series must share to match.
+pub(super) fn match_grouping(matching: &Matching) -> Grouping {
+    let mut labels = matching.labels.clone();
+    if matching.on {
+        return Grouping::By(labels);
+    }
+    labels.push("__name__".into());
+    Grouping::Without(labels)
+}
+
+/// An operator between two vectors.
+pub(super) struct Join {
+    rule: Rule,
+    many: Source,
+    one: Option<Source>,
+    steps: usize,
+    state: Option<State>,
+    /// The unmatched rows of the "one" side have been looked at.
+    finished: bool,
+}
+
+/// How pairs are computed and named.
+struct Rule {
+    node: node::Join,
+    operation: Operation,
+    grouping: Grouping,
+    /// The "many" side is the right one.
+    swapped: bool,
+    one_to_one: bool,
+    drops_name: bool,
+}
+
+/// The held side, and what has been matched.
+struct State {
+    groups: Groups,
+    /// Rows of the "one" side.
+    rows: Vec<Arc<Row>>,
+    matches: Vec<Match>,
+    /// Per step with two rows of one match group on the "one" side: these rows.
+    conflicts: BTreeMap<usize, (usize, usize)>,
+    /// Many to one: result labels, their match group, and the steps that have them.
+    results: HashMap<Labels, (usize, StepSet)>,
+    held: Reservation,
+    /// A trim operator met a float.
+    trimmed: bool,
+}
+
+/// One match group.
+struct Match {
+    /// Its rows on the "one" side.
+    rows: Vec<usize>,
+    /// Steps at which the "one" side has it.
+    present: StepSet,
+    /// Steps at which a pair was computed.
+    matched: StepSet,
+}
+
+impl Join {
+    /// Applies `node` to two sides.
+    pub(super) fn new(node: &node::Join, left: Source, right: Source, steps: usize) -> Self {
+        let swapped = node.matching.cardinality == Cardinality::OneToMany;
+        let rule = Rule {
+            operation: operation(node.op),
+            grouping: match_grouping(&node.matching),
+            swapped,
+            one_to_one: node.matching.cardinality == Cardinality::OneToOne,
+            drops_name: crate::plan::is_arithmetic(node.op) || (node.return_bool && !node.delayed_names),
+            node: node.clone(),
+        };
+        let (many, one) = if swapped { (right, left) } else { (left, right) };
+        Self { rule, many, one: Some(one), steps, state: None, finished: false }
+    }
+}
+
+impl Operator for Join {
+    fn next(&mut self, cx: &Context<'_>) -> Result<Option<Batch>, QueryError> {
+        if let Some(mut one) = self.one.take() {
+            let (rows, held) = collect(&mut *one, cx, "one side of a join")?;
+            self.state = Some(State::new(&self.rule, rows, held, self.steps)?);
+        }
+        let Some(state) = &mut self.state else { return Ok(None) };
+        let mut out = Batch::with_rows(0, self.steps, cx)?;
+        while !self.finished && out.is_empty() {
+            match pull(&mut *self.many, cx)? {
+                Some(batch) => {
+                    for i in 0..batch.len() {
+                        state.join_row(&self.rule, &batch.labels[i], batch.row(i), &mut out)?;
+                    }
+                }
+                None => {
+                    self.finished = true;
+                    state.fill_many(&self.rule, &mut out)?;
+                }
+            }
+        }
+        if state.trimmed
+            && let Operation::Trim(sign) = self.rule.operation
+        {
+            cx.annotations.add(Severity::Info, trim_info(sign), Some(self.rule.node.span));
+        }
+        Ok((!out.is_empty()).then_some(out))
+    }
+}
+
+impl State {
+    fn new(rule: &Rule, rows: Vec<Row>, mut held: Reservation, steps: usize) -> Result<Self, QueryError> {
+        let mut groups = Groups::new(rule.grouping.clone());
+        let mut matches: Vec<Match> = Vec::new();
+        let mut conflicts = BTreeMap::new();
+        for (index, row) in rows.iter().enumerate() {
+            let (group, new) = groups.insert(&row.labels);
+            if new {
+                held.grow(Match::size_bytes(steps))?;
+                matches.push(Match::new(steps));
+            }
+            let found = &mut matches[group];
+            let present = StepSet::present(&row.values);
+            if found.present.overlaps(&present) {
+                for step in (0..steps).filter(|step| found.present.contains(*step) && present.contains(*step)) {
+                    let holds = |other: &&usize| !is_absent(rows[**other].values[step]);
+                    let earlier = found.rows.iter().find(holds).copied().unwrap_or(index);
+                    conflicts.entry(step).or_insert((earlier, index));
+                }
+            }
+            found.present.add(&present);
+            found.rows.push(index);
+        }
+        let rows = rows.into_iter().map(Arc::new).collect();
+        let state = Self { groups, rows, matches, conflicts, results: HashMap::new(), held, trimmed: false };
+        let fills = rule.node.matching.fill_left.is_some() || rule.node.matching.fill_right.is_some();
+        match state.conflicts.values().next() {
+            Some(pair) if fills => Err(state.duplicate(rule, *pair)),
+            _ => Ok(state),
+        }
+    }
+
+    /// One row of the "many" side against its match group.
+    fn join_row(&mut self, rule: &Rule, labels: &Labels, values: &[f64], out: &mut Batch) -> Result<(), QueryError> {
+        // An empty vector meets no error, so the other side's duplicates count from here.
+        let met = self.conflicts.iter().find(|(step, _)| !is_absent(values[**step]));
+        if let Some((_, pair)) = met {
+            return Err(self.duplicate(rule, *pair));
+        }
+        let fill = rule.node.matching.fill_right;
+        let group = match (self.groups.find(labels), fill) {
+            (Some(group), _) => group,
+            (None, None) => return Ok(()),
+            (None, Some(_)) => {
+                self.held.grow(Match::size_bytes(values.len()) + labels.size_bytes())?;
+                self.matches.push(Match::new(values.len()));
+                self.groups.insert(labels).0
+            }
+        };
+        for at in 0..self.matches[group].rows.len() {
+            let one = Arc::clone(&self.rows[self.matches[group].rows[at]]);
+            let pair = Pair { many: labels, one: &one.labels, group };
+            self.compute(rule, pair, values, |step| one.values[step], out)?;
+        }
+        if let Some(fill) = fill {
+            let present = self.matches[group].present.clone();
+            let one = labels.project(&rule.grouping);
+            let pair = Pair { many: labels, one: &one, group };
+            self.compute(rule, pair, values, |step| if present.contains(step) { ABSENT } else { fill }, out)?;
+        }
+        Ok(())
+    }
+
+    /// Rows of the "one" side that found no partner, against the fill value of the other side.
+    fn fill_many(&mut self, rule: &Rule, out: &mut Batch) -> Result<(), QueryError> {
+        let Some(fill) = rule.node.matching.fill_left else { return Ok(()) };
+        for one in std::mem::take(&mut self.rows) {
+            let many = one.labels.project(&rule.grouping);
+            let Some(group) = self.groups.find(&one.labels) else { continue };
+            let matched = self.matches[group].matched.clone();
+            let filled: Vec<f64> =
+                (0..one.values.len()).map(|step| if matched.contains(step) { ABSENT } else { fill }).collect();
+            let pair = Pair { many: &many, one: &one.labels, group };
+            self.compute(rule, pair, &filled, |step| one.values[step], out)?;
+        }
+        Ok(())
+    }
+
+    /// Computes one pair of rows and appends the result, if there is any.
+    fn compute(
+        &mut self,
+        rule: &Rule,
+        pair: Pair<'_>,
+        many: &[f64],
+        one: impl Fn(usize) -> f64,
+        out: &mut Batch,
+    ) -> Result<(), QueryError> {
+        let mut met = StepSet::new(many.len());
+        let mut values = vec![ABSENT; many.len()];
+        let mut any = false;
+        for (step, many) in many.iter().enumerate().filter(|(_, value)| !is_absent(**value)) {
+            let one = one(step);
+            if is_absent(one) {
+                continue;
+            }
+            let (left, right) = if rule.swapped { (one, *many) } else { (*many, one) };
+            values[step] = match rule.operation {
+                Operation::Arithmetic(compute) => compute(left, right),
+                Operation::Comparison(holds) if rule.node.return_bool => f64::from(u8::from(holds(&left, &right))),
+                Operation::Comparison(holds) if holds(&left, &right) => left,
+                Operation::Comparison(_) => ABSENT,
+                Operation::Trim(_) | Operation::Set => {
+                    self.trimmed = true;
+                    continue;
+                }
+            };
+            any |= !is_absent(values[step]);
+            met.insert(step);
+        }
+        if met.is_empty() {
+            return Ok(());
+        }
+        let labels = rule.labels(pair.many, pair.one);
+        self.mark(rule, &labels, pair.group, &met)?;
+        if any {
+            out.held.grow(row_bytes(many.len()) + labels.size_bytes())?;
+            out.push(labels, rule.node.return_bool && rule.node.delayed_names, &values);
+        }
+        Ok(())
+    }
+
+    /// Remembers that a pair was computed, and refuses a second one of the same result.
+    fn mark(&mut self, rule: &Rule, labels: &Labels, group: usize, met: &StepSet) -> Result<(), QueryError> {
+        let matched = &mut self.matches[group].matched;
+        if rule.one_to_one {
+            if matched.overlaps(met) {
+                return Err(QueryError::Execution(
+                    "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
+                        .into(),
+                ));
+            }
+            matched.add(met);
+            return Ok(());
+        }
+        matched.add(met);
+        match self.results.get_mut(labels) {
+            Some((of, before)) if before.overlaps(met) && *of == group => Err(QueryError::Execution(
+                "multiple matches for labels: grouping labels must ensure unique matches".into(),
+            )),
+            Some((_, before)) if before.overlaps(met) => Err(same_labelset()),
+            Some((_, before)) => {
+                before.add(met);
+                Ok(())
+            }
+            None => {
+                self.held.grow(met.size_in_bytes() + labels.size_bytes() + GROUP_BYTES)?;
+                self.results.insert(labels.clone(), (group, met.clone()));
+                Ok(())
+            }
+        }
+    }
+
+    fn duplicate(&self, rule: &Rule, pair: (usize, usize)) -> QueryError {
+        let [a, b] = [pair.0, pair.1].map(|row| self.rows[row].labels.to_string());
+        let (first, second) = if a <= b { (a, b) } else { (b, a) };
+        let group = self.rows[pair.1].labels.project(&rule.grouping);
+        let side = if rule.swapped { "left" } else { "right" };
+        QueryError::Execution(format!(
+            "found duplicate series for the match group {group} on the {side} hand-side of the operation: [{first}, \
+             {second}];many-to-many matching not allowed: matching labels must be unique on one side"
+        ))
+    }
+}
+
+/// Labels of two matched rows, and their match group.
+struct Pair<'a> {
+    many: &'a Labels,
+    one: &'a Labels,
+    group: usize,
+}
+
+impl Match {
+    fn new(steps: usize) -> Self {
+        Self { rows: Vec::new(), present: StepSet::new(steps), matched: StepSet::new(steps) }
+    }
+
+    fn size_bytes(steps: usize) -> usize {
+        2 * StepSet::size_bytes(steps) + GROUP_BYTES + 32
+    }
+}
+
+impl Rule {
+    /// Labels of a result (promql/engine.go, resultMetric).
+    fn labels(&self, many: &Labels, one: &Labels) -> Labels {
+        let matching = &self.node.matching;
+        let keeps = |name: &str| {
+            let named = || matching.labels.iter().any(|label| &**label == name);
+            !(self.drops_name && METADATA_LABELS.contains(&name)) && (!self.one_to_one || named() == matching.on)
+        };
+        let kept = Labels::from_sorted(many.iter().filter(|(name, _)| keeps(name)));
+        if matching.include.is_empty() {
+            return kept;
+        }
+        let mut builder = LabelsBuilder::new(&kept);
+        for name in &matching.include {
+            builder.set(name, one.value(name));
+        }
+        builder.build()
+    }
+}

@@ -1,0 +1,432 @@
+//! Aggregations that choose or order: topk, bottomk, limitk, limit_ratio and quantile. The parameter counts per step.
+
+use masthead_store::{Labels, Reservation};
+
+use super::batch::{ABSENT, Batch, Drain, Row, is_absent, row_bytes};
+use super::groups::{GROUP_BYTES, Groups};
+use super::{Context, Operator, Source, format, pull, scalar_values};
+use crate::annotations::Severity;
+use crate::error::QueryError;
+use crate::plan::node::Aggregate;
+use crate::promql::ast::AggregateOp;
+
+/// What a step keeps: the value, and which row it is of.
+type Entry = (f64, u32);
+
+/// topk, bottomk and limitk.
+pub(super) struct TopK {
+    node: Aggregate,
+    input: Option<Source>,
+    parameter: Source,
+    steps: usize,
+    results: Option<Drain>,
+}
+
+impl TopK {
+    /// Chooses among the rows of `input`, `parameter` of them a group and step.
+    pub(super) fn new(node: &Aggregate, input: Source, parameter: Source, steps: usize) -> Self {
+        Self { node: node.clone(), input: Some(input), parameter, steps, results: None }
+    }
+}
+
+/// What the choice has come to.
+struct Choice {
+    groups: Groups,
+    /// One heap a group and step.
+    heaps: Vec<Vec<Entry>>,
+    labels: Vec<(Labels, bool)>,
+    held: Reservation,
+}
+
+impl Operator for TopK {
+    fn next(&mut self, cx: &Context<'_>) -> Result<Option<Batch>, QueryError> {
+        if let Some(mut input) = self.input.take() {
+            let counts = counts(&scalar_values(&mut *self.parameter, cx)?)?;
+            let mut choice = Choice {
+                groups: Groups::new(self.node.grouping.clone()),
+                heaps: Vec::new(),
+                labels: Vec::new(),
+                held: cx.budget.reserve("ranking", 0)?,
+            };
+            while let Some(batch) = pull(&mut *input, cx)? {
+                // Pulled to the end even if nothing is wanted: errors below count.
+                if let Some(counts) = &counts {
+                    self.consume(&batch, counts, &mut choice)?;
+                }
+            }
+            let rows = self.rows(choice, cx)?;
+            self.results = Some(rows);
+        }
+        Ok(self.results.as_mut().and_then(Drain::take))
+    }
+}
+
+/// How many are wanted at each step; None if never one (promql/engine.go, rangeEvalAgg).
+fn counts(parameter: &[f64]) -> Result<Option<Vec<usize>>, QueryError> {
+    let limits = Limits::of(parameter);
+    if limits.max < 1.0 {
+        return Ok(None);
+    }
+    if limits.any_nan {
+        return Err(QueryError::Execution("Parameter value is NaN".into()));
+    }
+    // 2^63, which no int64 reaches.
+    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
+    let refuse = |value, how| QueryError::Execution(format!("Scalar value {} {how} int64", format::shortest(value)));
+    if limits.min <= -LIMIT {
+        return Err(refuse(limits.min, "underflows"));
+    }
+    if limits.max >= LIMIT {
+        return Err(refuse(limits.max, "overflows"));
+    }
+    Ok(Some(parameter.iter().map(|k| if *k < 1.0 { 0 } else { *k as usize }).collect()))
+}
+
+/// Extremes of a parameter over all steps. A constant NaN is its own maximum, among other values NaN spreads, as in Go.
+struct Limits {
+    min: f64,
+    max: f64,
+    any_nan: bool,
+}
+
+impl Limits {
+    fn of(parameter: &[f64]) -> Self {
+        Self {
+            min: parameter.iter().copied().fold(f64::MAX, super::arithmetic::go_min),
+            max: parameter.iter().copied().fold(f64::MIN, super::arithmetic::go_max),
+            any_nan: parameter.iter().any(|value| value.is_nan()),
+        }
+    }
+}
+
+impl TopK {
+    fn consume(&self, batch: &Batch, counts: &[usize], choice: &mut Choice) -> Result<(), QueryError> {
+        for i in 0..batch.len() {
+            let (group, new) = choice.groups.insert(&batch.labels[i]);
+            choice.held.grow(batch.labels[i].size_bytes() + 24)?;
+            if new {
+                choice.held.grow(GROUP_BYTES + self.steps * size_of::<Vec<Entry>>())?;
+                choice.heaps.resize_with(choice.heaps.len() + self.steps, Vec::new);
+            }
+            let row =
+                u32::try_from(choice.labels.len()).map_err(|_| QueryError::Execution("too many series".into()))?;
+            choice.labels.push((batch.labels[i].clone(), batch.drop_name[i]));
+            let heaps = &mut choice.heaps[group * self.steps..][..self.steps];
+            let mut pushed = 0;
+            for ((heap, value), k) in heaps.iter_mut().zip(batch.row(i)).zip(counts) {
+                if !is_absent(*value) && offer(self.node.op, heap, (*value, row), *k) {
+                    pushed += 1;
+                }
+            }
+            choice.held.grow(pushed * size_of::<Entry>())?;
+        }
+        Ok(())
+    }
+
+    /// The chosen rows: of an instant query by group and rank, else in the order of the input.
+    fn rows(&self, choice: Choice, cx: &Context<'_>) -> Result<Drain, QueryError> {
+        let mut rows: Vec<Option<Row>> = vec![None; choice.labels.len()];
+        let mut order = Vec::new();
+        let mut held = cx.budget.reserve("ranked rows", 0)?;
+        for (at, mut heap) in choice.heaps.into_iter().enumerate() {
+            let step = at % self.steps;
+            if self.node.op != AggregateOp::Limitk {
+                sort_reversed(self.node.op, &mut heap);
+            }
+            for (value, row) in heap {
+                let (labels, drop_name) = &choice.labels[row as usize];
+                let slot = &mut rows[row as usize];
+                if slot.is_none() {
+                    held.grow(row_bytes(self.steps) + labels.size_bytes())?;
+                    order.push(row as usize);
+                }
+                let chosen = slot.get_or_insert_with(|| Row {
+                    labels: labels.clone(),
+                    drop_name: *drop_name,
+                    values: vec![ABSENT; self.steps],
+                    histograms: Vec::new(),
+                });
+                chosen.values[step] = value;
+            }
+        }
+        if self.steps > 1 {
+            order.sort_unstable();
+        }
+        let rows = order.into_iter().filter_map(|row| rows[row].take()).collect();
+        Ok(Drain::new(rows, self.steps, held))
+    }
+}
+
+/// Whether `a` goes to the top of the heap before `b`: the least first for topk, the greatest for bottomk, NaN before all
+/// (promql/functions.go, vectorByValueHeap and its reverse).
+fn before(op: AggregateOp, a: f64, b: f64) -> bool {
+    a.is_nan() || if op == AggregateOp::Bottomk { a > b } else { a < b }
+}
+
+/// Takes an entry if it is among the best `k`; whether the heap grew. Go's container/heap step by step, since among equal
+/// values the heap's shape decides who goes.
+fn offer(op: AggregateOp, heap: &mut Vec<Entry>, entry: Entry, k: usize) -> bool {
+    if heap.len() < k {
+        heap.push(entry);
+        if op != AggregateOp::Limitk {
+            up(op, heap);
+        }
+        return true;
+    }
+    if k == 0 || op == AggregateOp::Limitk {
+        return false;
+    }
+    let top = heap[0].0;
+    let better = if op == AggregateOp::Topk { top < entry.0 } else { top > entry.0 };
+    if better || (top.is_nan() && !entry.0.is_nan()) {
+        heap[0] = entry;
+        down(op, heap);
+    }
+    false
+}
+
+fn up(op: AggregateOp, heap: &mut [Entry]) {
+    let mut child = heap.len() - 1;
+    while child > 0 {
+        let parent = (child - 1) / 2;
+        if !before(op, heap[child].0, heap[parent].0) {
+            break;
+        }
+        heap.swap(child, parent);
+        child = parent;
+    }
+}
+
+fn down(op: AggregateOp, heap: &mut [Entry]) {
+    let mut parent = 0;
+    loop {
+        let mut child = 2 * parent + 1;
+        if child >= heap.len() {
+            break;
+        }
+        if child + 1 < heap.len() && before(op, heap[child + 1].0, heap[child].0) {
+            child += 1;
+        }
+        if !before(op, heap[child].0, heap[parent].0) {
+            break;
+        }
+        heap.swap(child, parent);
+        parent = child;
+    }
+}
+
+/// Best first. Up to 12 entries as Go's sort does it, by insertion, so that equal values come in its order.
+fn sort_reversed(op: AggregateOp, heap: &mut [Entry]) {
+    if heap.len() > 12 {
+        heap.sort_by(|a, b| super::sort::by_value(a.0, b.0, op == AggregateOp::Topk));
+        return;
+    }
+    for end in 1..heap.len() {
+        let mut at = end;
+        while at > 0 && before(op, heap[at - 1].0, heap[at].0) {
+            heap.swap(at, at - 1);
+            at -= 1;
+        }
+    }
+}
+
+/// limit_ratio: a share of the series, chosen by their hash.
+pub(super) struct LimitRatio {
+    node: Aggregate,
+    input: Source,
+    parameter: Source,
+    ratios: Option<Vec<f64>>,
+}
+
+impl LimitRatio {
+    /// Keeps `parameter` of the rows of `input`.
+    pub(super) fn new(node: &Aggregate, input: Source, parameter: Source) -> Self {
+        Self { node: node.clone(), input, parameter, ratios: None }
+    }
+
+    fn ratios(&mut self, cx: &Context<'_>) -> Result<Vec<f64>, QueryError> {
+        let values = scalar_values(&mut *self.parameter, cx)?;
+        let limits = Limits::of(&values);
+        if limits.max == 0.0 && limits.min == 0.0 {
+            return Ok(values);
+        }
+        if limits.any_nan {
+            return Err(QueryError::Execution("Ratio value is NaN".into()));
+        }
+        for (value, limit) in [(limits.max, 1.0), (limits.min, -1.0)] {
+            if value.abs() > 1.0 && (value > 0.0) == (limit > 0.0) {
+                let (value, limit) = (format::shortest(value), format::shortest(limit));
+                let text =
+                    format!("PromQL warning: ratio value should be between -1 and 1, got {value}, capping to {limit}");
+                cx.annotations.add(Severity::Warning, text, Some(self.node.parameter_span));
+            }
+        }
+        Ok(values.iter().map(|ratio| ratio.clamp(-1.0, 1.0)).collect())
+    }
+}
+
+impl Operator for LimitRatio {
+    fn next(&mut self, cx: &Context<'_>) -> Result<Option<Batch>, QueryError> {
+        let ratios = match self.ratios.take() {
+            Some(ratios) => ratios,
+            None => self.ratios(cx)?,
+        };
+        let mut batch = pull(&mut *self.input, cx)?;
+        if let Some(batch) = &mut batch {
+            for i in 0..batch.len() {
+                let share = batch.labels[i].prometheus_hash() as f64 / u64::MAX as f64;
+                for (cell, ratio) in batch.row_mut(i).iter_mut().zip(&ratios) {
+                    let inside = if *ratio >= 0.0 { share < *ratio } else { share >= 1.0 + *ratio };
+                    if !inside {
+                        *cell = ABSENT;
+                    }
+                }
+            }
+        }
+        self.ratios = Some(ratios);
+        Ok(batch)
+    }
+}
+
+/// The quantile of each group. Holds all its rows.
+pub(super) struct Quantile {
+    node: Aggregate,
+    input: Option<Source>,
+    parameter: Source,
+    steps: usize,
+    results: Option<Drain>,
+}
+
+impl Quantile {
+    /// The quantile `parameter` of the rows of `input`.
+    pub(super) fn new(node: &Aggregate, input: Source, parameter: Source, steps: usize) -> Self {
+        Self { node: node.clone(), input: Some(input), parameter, steps, results: None }
+    }
+
+    fn rows(&self, input: &mut dyn Operator, quantiles: &[f64], cx: &Context<'_>) -> Result<Drain, QueryError> {
+        let mut groups = Groups::new(self.node.grouping.clone());
+        let mut members: Vec<(Vec<f64>, bool)> = Vec::new();
+        let mut held = cx.budget.reserve("values of a quantile", 0)?;
+        while let Some(batch) = pull(input, cx)? {
+            held.grow(batch.len() * row_bytes(self.steps))?;
+            for i in 0..batch.len() {
+                let (group, new) = groups.insert(&batch.labels[i]);
+                if new {
+                    held.grow(GROUP_BYTES + batch.labels[i].size_bytes())?;
+                    members.push((Vec::new(), false));
+                }
+                members[group].0.extend_from_slice(batch.row(i));
+                members[group].1 |= batch.drop_name[i];
+            }
+        }
+        let out = cx.budget.reserve("results of an aggregation", members.len() * row_bytes(self.steps))?;
+        let mut scratch = Vec::new();
+        let rows = members.iter().enumerate().map(|(group, (values, drop_name))| {
+            let at = |step: usize| {
+                scratch.clear();
+                scratch.extend(values.iter().skip(step).step_by(self.steps).filter(|value| !is_absent(**value)));
+                if scratch.is_empty() { ABSENT } else { quantile(quantiles[step], &mut scratch) }
+            };
+            let values = (0..self.steps).map(at).collect();
+            Row { labels: groups.labels(group), drop_name: *drop_name, values, histograms: Vec::new() }
+        });
+        Ok(Drain::new(rows.collect(), self.steps, out))
+    }
+}
+
+impl Operator for Quantile {
+    fn next(&mut self, cx: &Context<'_>) -> Result<Option<Batch>, QueryError> {
+        if let Some(mut input) = self.input.take() {
+            let quantiles = scalar_values(&mut *self.parameter, cx)?;
+            let limits = Limits::of(&quantiles);
+            let warn = |value| {
+                cx.annotations.add(Severity::Warning, invalid_quantile(value), Some(self.node.parameter_span));
+            };
+            if limits.any_nan {
+                warn(f64::NAN);
+            }
+            if limits.max > 1.0 {
+                warn(limits.max);
+            }
+            if limits.min < 0.0 {
+                warn(limits.min);
+            }
+            self.results = Some(self.rows(&mut *input, &quantiles, cx)?);
+        }
+        Ok(self.results.as_mut().and_then(Drain::take))
+    }
+}
+
+/// The warning about a quantile outside of 0..=1.
+pub(super) fn invalid_quantile(value: f64) -> String {
+    format!("PromQL warning: quantile value should be between 0 and 1, got {}", format::shortest(value))
+}
+
+/// The quantile `q` of `values` (at least one), which get sorted, NaN first (promql/quantile.go, quantile).
+pub(super) fn quantile(q: f64, values: &mut [f64]) -> f64 {
+    if q.is_nan() || values.is_empty() {
+        return f64::NAN;
+    }
+    if q < 0.0 {
+        return f64::NEG_INFINITY;
+    }
+    if q > 1.0 {
+        return f64::INFINITY;
+    }
+    values.sort_by(|a, b| super::sort::by_value(*a, *b, true).reverse());
+    let last = values.len() - 1;
+    let rank = q * last as f64;
+    let lower = rank.floor();
+    let weight = rank - lower;
+    let lower = (lower as usize).min(last);
+    values[lower] * (1.0 - weight) + values[(lower + 1).min(last)] * weight
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each row: k, values in order, rows that topk and bottomk choose, best first.
+    #[test]
+    fn heaps_choose_as_go_does() {
+        let nan = f64::NAN;
+        type Case<'a> = (usize, &'a [f64], &'a [u32], &'a [u32]);
+        let rows: &[Case<'_>] = &[
+            (2, &[3.0, 1.0, 2.0], &[0, 2], &[1, 2]),
+            (2, &[nan, 1.0, nan, 0.0], &[1, 3], &[3, 1]),
+            (1, &[5.0, 5.0, 5.0], &[0], &[0]),
+            (3, &[nan, 1.0], &[1, 0], &[1, 0]),
+            (0, &[1.0], &[], &[]),
+        ];
+        for (k, values, top, bottom) in rows {
+            for (op, expected) in [(AggregateOp::Topk, top), (AggregateOp::Bottomk, bottom)] {
+                let mut heap = Vec::new();
+                for (row, value) in values.iter().enumerate() {
+                    offer(op, &mut heap, (*value, row as u32), *k);
+                }
+                sort_reversed(op, &mut heap);
+                let chosen: Vec<u32> = heap.iter().map(|(_, row)| *row).collect();
+                assert_eq!(chosen, **expected, "{op:?} {k} {values:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn counts_are_checked_over_all_steps() {
+        let text = |parameter: &[f64]| counts(parameter).unwrap_err().to_string();
+        assert_eq!(counts(&[2.9, 0.5, -3.0]).unwrap(), Some(vec![2, 0, 0]));
+        assert_eq!(counts(&[0.5, -1.0]).unwrap(), None);
+        assert_eq!(text(&[2.0, f64::NAN]), "Parameter value is NaN");
+        assert_eq!(text(&[1e30]), "Scalar value 1e+30 overflows int64");
+        assert_eq!(text(&[1.0, -1e30]), "Scalar value -1e+30 underflows int64");
+    }
+
+    #[test]
+    fn quantiles_interpolate() {
+        for (q, expected) in [(0.0, 1.0), (0.5, 2.5), (1.0, 4.0), (-0.1, f64::NEG_INFINITY), (1.1, f64::INFINITY)] {
+            assert_eq!(quantile(q, &mut [4.0, 1.0, 3.0, 2.0]), expected, "{q}");
+        }
+        assert!(quantile(0.0, &mut [1.0, f64::NAN]).is_nan());
+        assert_eq!(quantile(1.0, &mut [1.0, f64::NAN]), 1.0);
+    }
+}

@@ -1,0 +1,95 @@
+//! The root of an evaluation: from rows to the value of a query.
+
+use masthead_store::{Labels, Samples};
+
+use super::batch::{Row, collect};
+use super::duplicates::merge;
+use super::inputs::Inputs;
+use super::{Context, Input, METADATA_LABELS, Value, build, scalar_values, scan, subquery};
+use crate::error::QueryError;
+use crate::plan::node::Plan;
+use crate::plan::{Planned, ScanFunction};
+use crate::promql::ast::{AggregateOp, ValueType};
+
+/// Evaluates a plan. `inputs[i]` feeds select i of the plan.
+///
+/// The same plan and the same series give the same bytes, whatever the number of threads and however the inputs are cut.
+///
+/// # Errors
+///
+/// Those of the inputs; [`QueryError::Execution`] with Prometheus' text where the evaluation has no answer; a budget that is
+/// used up; cancellation.
+pub fn evaluate(planned: &Planned, inputs: Vec<Box<dyn Input>>, cx: &Context<'_>) -> Result<Value, QueryError> {
+    let mut inputs = Inputs::new(&planned.root, inputs, cx.budget.clone());
+    match &planned.root {
+        Plan::Text(text) => return Ok(Value::String(text.clone())),
+        Plan::Raw(range) => return Ok(Value::Matrix(raw(range, planned, &mut inputs, cx)?)),
+        _ => {}
+    }
+    let mut root = build::build(&planned.root, planned.timeline, &mut inputs)?;
+    if planned.value_type == ValueType::Scalar {
+        return Ok(Value::Scalar(scalar_values(&mut *root, cx)?));
+    }
+    let (mut rows, _held) = collect(&mut *root, cx, "rows of the result")?;
+    let samples: usize =
+        rows.iter().map(|row| row.values.iter().filter(|v| !super::batch::is_absent(**v)).count()).sum();
+    if samples > cx.max_samples {
+        return Err(too_many_samples());
+    }
+    if planned.delayed_name_removal {
+        rows.iter_mut().filter(|row| row.drop_name).for_each(|row| row.labels = row.labels.without(&METADATA_LABELS));
+    }
+    if !(planned.instant && is_ordered(&planned.root)) {
+        rows.sort_by(|a, b| a.labels.cmp(&b.labels));
+    }
+    Ok(Value::Series(merge(rows)?))
+}
+
+/// The error of a query that holds more samples than it may.
+fn too_many_samples() -> QueryError {
+    QueryError::Execution("query processing would load too many samples into memory in query execution".into())
+}
+
+/// Whether the rows come in an order that the query asked for.
+fn is_ordered(plan: &Plan) -> bool {
+    match plan {
+        Plan::Sort { .. } => true,
+        Plan::Aggregate(node) => matches!(node.op, AggregateOp::Topk | AggregateOp::Bottomk),
+        Plan::Map(node) => is_ordered(&node.input),
+        Plan::VectorScalar(node) => is_ordered(&node.vector),
+        Plan::Duplicates { input, .. } | Plan::Relabel { input, .. } | Plan::StepInvariant(input) => is_ordered(input),
+        _ => false,
+    }
+}
+
+/// All samples of a range, ascending by labels.
+fn raw(
+    range: &Plan,
+    planned: &Planned,
+    inputs: &mut Inputs,
+    cx: &Context<'_>,
+) -> Result<Vec<(Labels, Samples)>, QueryError> {
+    let mut series = match range {
+        Plan::Scan(node) => scan::raw(inputs.take(node.select)?, &node.spec, cx)?,
+        Plan::Subquery(node) => {
+            debug_assert_eq!(node.spec.function, ScanFunction::Raw);
+            let mut input = build::build(&node.input, node.grid, inputs)?;
+            let (mut rows, _held) = collect(&mut *input, cx, "rows of the result")?;
+            if planned.delayed_name_removal {
+                let marked = rows.iter_mut().filter(|row| row.drop_name);
+                marked.for_each(|row| row.labels = row.labels.without(&METADATA_LABELS));
+            }
+            let samples = |row: Row| {
+                let mut samples = Samples::default();
+                subquery::samples_of(&row.values, &node.grid, &mut samples);
+                (row.labels, samples)
+            };
+            merge(rows)?.into_iter().map(samples).collect()
+        }
+        // A subquery without a step.
+        _ => Vec::new(),
+    };
+    series.sort_by(|a, b| a.0.cmp(&b.0));
+    let samples: usize = series.iter().map(|(_, samples)| samples.len()).sum();
+    if samples > cx.max_samples { Err(too_many_samples()) } else { Ok(series) }
+}

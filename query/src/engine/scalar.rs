@@ -1,0 +1,165 @@
+//! Operators that give a scalar: one row without labels and a value at every step. And the way back, `vector()`.
+
+use masthead_store::Labels;
+
+use super::arithmetic::{Operation, go_max, go_min, operation, trim_info};
+use super::batch::{Batch, is_absent};
+use super::{Context, Operator, Source, pull, scalar_values};
+use crate::error::QueryError;
+use crate::plan::Timeline;
+use crate::plan::node::Map;
+use crate::promql::ast::BinaryOp;
+
+/// A scalar that is computed when it is asked for.
+pub(super) struct Scalar {
+    timeline: Timeline,
+    kind: Option<Kind>,
+}
+
+/// What a scalar is.
+pub(super) enum Kind {
+    /// A constant.
+    Number(f64),
+    /// The evaluation time, s.
+    Time,
+    /// The one value of a vector, else NaN.
+    Of(Source),
+    /// An operator between scalars.
+    Binary(BinaryOp, Source, Source),
+    /// `min_of`, `max_of`, unary minus.
+    Call(&'static str, Vec<Source>),
+}
+
+impl Scalar {
+    /// A scalar of `timeline`.
+    pub(super) fn new(timeline: Timeline, kind: Kind) -> Self {
+        Self { timeline, kind: Some(kind) }
+    }
+}
+
+impl Operator for Scalar {
+    fn next(&mut self, cx: &Context<'_>) -> Result<Option<Batch>, QueryError> {
+        let Some(kind) = self.kind.take() else { return Ok(None) };
+        let steps = self.timeline.count;
+        let mut batch = Batch::with_rows(1, steps, cx)?;
+        let values = match kind {
+            Kind::Number(value) => vec![value; steps],
+            // Go divides the integer's float, so no whole seconds.
+            Kind::Time => (0..steps).map(|step| self.timeline.at(step) as f64 / 1000.0).collect(),
+            Kind::Of(mut input) => only_value(&mut *input, steps, cx)?,
+            Kind::Binary(op, mut left, mut right) => {
+                let left = scalar_values(&mut *left, cx)?;
+                let right = scalar_values(&mut *right, cx)?;
+                binary(op, &left, &right)?
+            }
+            Kind::Call(function, args) => call(function, args, cx)?,
+        };
+        batch.push(Labels::empty(), false, &values);
+        Ok(Some(batch))
+    }
+}
+
+/// Per step: the value where exactly one row has one, else NaN.
+fn only_value(input: &mut dyn Operator, steps: usize, cx: &Context<'_>) -> Result<Vec<f64>, QueryError> {
+    let mut values = vec![f64::NAN; steps];
+    let mut counts = vec![0u8; steps];
+    while let Some(batch) = pull(input, cx)? {
+        for i in 0..batch.len() {
+            let cells = values.iter_mut().zip(&mut counts).zip(batch.row(i));
+            for ((value, count), cell) in cells.filter(|(_, cell)| !is_absent(**cell)) {
+                *value = if *count == 0 { *cell } else { f64::NAN };
+                *count = 1;
+            }
+        }
+    }
+    Ok(values)
+}
+
+fn binary(op: BinaryOp, left: &[f64], right: &[f64]) -> Result<Vec<f64>, QueryError> {
+    let pairs = left.iter().zip(right);
+    match operation(op) {
+        Operation::Arithmetic(compute) => Ok(pairs.map(|(a, b)| compute(*a, *b)).collect()),
+        Operation::Comparison(holds) => Ok(pairs.map(|(a, b)| f64::from(u8::from(holds(a, b)))).collect()),
+        Operation::Trim(sign) => {
+            Err(QueryError::Execution(format!("operator \"{sign}\" not allowed for Scalar operations")))
+        }
+        Operation::Set => Err(QueryError::Internal("a set operator between scalars".into())),
+    }
+}
+
+fn call(function: &str, args: Vec<Source>, cx: &Context<'_>) -> Result<Vec<f64>, QueryError> {
+    let mut columns = Vec::with_capacity(args.len());
+    for mut arg in args {
+        columns.push(scalar_values(&mut *arg, cx)?);
+    }
+    match (function, columns.as_slice()) {
+        (Map::NEGATE, [values]) => Ok(values.iter().map(|value| -value).collect()),
+        ("max_of", [a, b]) => Ok(a.iter().zip(b).map(|(a, b)| go_max(*a, *b)).collect()),
+        ("min_of", [a, b]) => Ok(a.iter().zip(b).map(|(a, b)| go_min(*a, *b)).collect()),
+        _ => Err(QueryError::Internal(format!("no scalar function {function} of {} arguments", columns.len()))),
+    }
+}
+
+/// An operator between a vector and a scalar.
+pub(super) struct VectorScalar {
+    node: crate::plan::node::VectorScalar,
+    vector: Source,
+    scalar: Source,
+    values: Option<Vec<f64>>,
+}
+
+impl VectorScalar {
+    /// Applies `node` to the rows of `vector`.
+    pub(super) fn new(node: &crate::plan::node::VectorScalar, vector: Source, scalar: Source) -> Self {
+        Self { node: node.clone(), vector, scalar, values: None }
+    }
+}
+
+impl Operator for VectorScalar {
+    fn next(&mut self, cx: &Context<'_>) -> Result<Option<Batch>, QueryError> {
+        let scalar = match &mut self.values {
+            Some(values) => values,
+            none => none.insert(scalar_values(&mut *self.scalar, cx)?),
+        };
+        let Some(mut batch) = pull(&mut *self.vector, cx)? else { return Ok(None) };
+        let operation = operation(self.node.op);
+        let mut trimmed = false;
+        for i in 0..batch.len() {
+            trimmed |= apply(operation, &self.node, batch.row_mut(i), scalar);
+        }
+        if trimmed && let Operation::Trim(sign) = operation {
+            cx.annotations.add(crate::annotations::Severity::Info, trim_info(sign), Some(self.node.span));
+        }
+        super::rename(&mut batch, self.node.names);
+        Ok(Some(batch))
+    }
+}
+
+/// Applies the operator in place; whether a trim operator met a float.
+fn apply(operation: Operation, node: &crate::plan::node::VectorScalar, row: &mut [f64], scalar: &[f64]) -> bool {
+    let cells = row.iter_mut().zip(scalar).filter(|(cell, _)| !is_absent(**cell));
+    match operation {
+        Operation::Arithmetic(compute) if node.scalar_left => cells.for_each(|(cell, s)| *cell = compute(*s, *cell)),
+        Operation::Arithmetic(compute) => cells.for_each(|(cell, s)| *cell = compute(*cell, *s)),
+        Operation::Comparison(holds) => {
+            for (cell, s) in cells {
+                let keep = if node.scalar_left { holds(s, cell) } else { holds(cell, s) };
+                if node.return_bool {
+                    *cell = f64::from(u8::from(keep));
+                } else if !keep {
+                    *cell = super::batch::ABSENT;
+                }
+            }
+        }
+        Operation::Trim(_) => {
+            let mut met = false;
+            for (cell, _) in cells {
+                *cell = super::batch::ABSENT;
+                met = true;
+            }
+            return met;
+        }
+        Operation::Set => {}
+    }
+    false
+}

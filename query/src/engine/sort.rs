@@ -1,0 +1,128 @@
+//! sort() and its kin. They order the result of an instant query; a range query's result is ordered by labels anyway.
+
+use std::cmp::Ordering;
+
+use super::batch::{Batch, Drain, Row, collect};
+use super::{Context, Operator, Source, pull};
+use crate::annotations::Severity;
+use crate::error::QueryError;
+use crate::plan::node::Order;
+use crate::promql::ast::Span;
+
+const INEFFECTIVE: &str =
+    "PromQL warning: sort is ineffective for range queries since results are always ordered by labels";
+
+/// Orders rows of one step.
+pub(super) struct Sort {
+    input: Source,
+    order: Order,
+    steps: usize,
+    span: Span,
+    results: Option<Drain>,
+}
+
+impl Sort {
+    /// Orders the rows of `input`.
+    pub(super) fn new(input: Source, order: Order, steps: usize, span: Span) -> Self {
+        Self { input, order, steps, span, results: None }
+    }
+}
+
+impl Operator for Sort {
+    fn next(&mut self, cx: &Context<'_>) -> Result<Option<Batch>, QueryError> {
+        if self.steps > 1 {
+            cx.annotations.add(Severity::Warning, INEFFECTIVE, Some(self.span));
+            return pull(&mut *self.input, cx);
+        }
+        if self.results.is_none() {
+            let (mut rows, held) = collect(&mut *self.input, cx, "rows to be sorted")?;
+            sort(&mut rows, &self.order);
+            self.results = Some(Drain::new(rows, self.steps, held));
+        }
+        Ok(self.results.as_mut().and_then(Drain::take))
+    }
+}
+
+fn sort(rows: &mut [Row], order: &Order) {
+    match order {
+        Order::Value { descending } => rows.sort_by(|a, b| by_value(a.values[0], b.values[0], *descending)),
+        Order::Labels { labels, descending } => rows.sort_by(|a, b| {
+            let differing = labels.iter().map(|l| (a.labels.value(l), b.labels.value(l))).find(|(a, b)| a != b);
+            let ordering = match differing {
+                Some((a, b)) => natural(a, b),
+                None => a.labels.cmp(&b.labels),
+            };
+            if *descending { ordering.reverse() } else { ordering }
+        }),
+    }
+}
+
+/// Order of values with NaN last whatever the direction.
+pub(super) fn by_value(a: f64, b: f64, descending: bool) -> Ordering {
+    match (a.is_nan(), b.is_nan()) {
+        (true, true) => Ordering::Equal,
+        (true, false) => Ordering::Greater,
+        (false, true) => Ordering::Less,
+        (false, false) => {
+            let ordering = a.partial_cmp(&b).unwrap_or(Ordering::Equal);
+            if descending { ordering.reverse() } else { ordering }
+        }
+    }
+}
+
+/// Order of two different texts in which runs of digits count as numbers: text is cut where digits begin or end; where two
+/// pieces are numbers they compare as such, else as bytes. This is github.com/facette/natsort, which Prometheus uses.
+pub(super) fn natural(a: &str, b: &str) -> Ordering {
+    let (mut left, mut right) = (pieces(a), pieces(b));
+    loop {
+        let (x, y) = match (left.next(), right.next()) {
+            (Some(x), Some(y)) => (x, y),
+            (None, Some(_)) => return Ordering::Less,
+            (Some(_), None) => return Ordering::Greater,
+            (None, None) => return a.cmp(b),
+        };
+        let ordering = match (x.parse::<i64>(), y.parse::<i64>()) {
+            (Ok(x), Ok(y)) => x.cmp(&y),
+            _ => x.cmp(y),
+        };
+        if ordering != Ordering::Equal {
+            return ordering;
+        }
+    }
+}
+
+fn pieces(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let first = rest.bytes().next()?.is_ascii_digit();
+        let end = rest.bytes().position(|b| b.is_ascii_digit() != first).unwrap_or(rest.len());
+        let (piece, tail) = rest.split_at(end);
+        rest = tail;
+        Some(piece)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_in_natural_order() {
+        let ascending = ["", "0", "1", "9", "10", "a", "a1", "a2", "a10", "a10b", "a10b2", "b"];
+        for (i, a) in ascending.iter().enumerate() {
+            for (j, b) in ascending.iter().enumerate().filter(|(j, _)| *j != i) {
+                assert_eq!(natural(a, b), i.cmp(&j), "{a} {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn nan_is_last_in_both_directions() {
+        for (descending, expected) in [(false, [1.0, 2.0, 3.0]), (true, [3.0, 2.0, 1.0])] {
+            let mut values = [2.0, f64::NAN, 3.0, 1.0];
+            values.sort_by(|a, b| by_value(*a, *b, descending));
+            assert_eq!(values[..3], expected);
+            assert!(values[3].is_nan());
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Rows that were computed for one step and hold for all.
+
+use super::batch::Batch;
+use super::{Context, Operator, Source, pull};
+use crate::error::QueryError;
+
+/// Repeats the one value of each row.
+pub(super) struct Broadcast {
+    input: Source,
+    steps: usize,
+}
+
+impl Broadcast {
+    /// `input` is of one step.
+    pub(super) fn new(input: Source, steps: usize) -> Self {
+        Self { input, steps }
+    }
+}
+
+impl Operator for Broadcast {
+    fn next(&mut self, cx: &Context<'_>) -> Result<Option<Batch>, QueryError> {
+        let Some(one) = pull(&mut *self.input, cx)? else { return Ok(None) };
+        if self.steps == 1 {
+            return Ok(Some(one));
+        }
+        let mut batch = Batch::with_rows(one.len(), self.steps, cx)?;
+        let mut values = vec![0.0; self.steps];
+        for (i, (labels, drop_name)) in one.labels.into_iter().zip(one.drop_name).enumerate() {
+            values.fill(one.values[i]);
+            batch.push(labels, drop_name, &values);
+        }
+        Ok(Some(batch))
+    }
+}
