@@ -1,5 +1,6 @@
 //! The operators between two floats.
 
+use super::go_math;
 use crate::promql::ast::BinaryOp;
 
 /// What an operator gives for two floats.
@@ -25,8 +26,8 @@ pub(super) fn operation(op: BinaryOp) -> Operation {
         BinaryOp::Div => Arithmetic(|a, b| a / b),
         // Both are C's fmod, with the sign of the dividend, as Go's math.Mod.
         BinaryOp::Mod => Arithmetic(|a, b| a % b),
-        BinaryOp::Pow => Arithmetic(f64::powf),
-        BinaryOp::Atan2 => Arithmetic(f64::atan2),
+        BinaryOp::Pow => Arithmetic(go_math::pow),
+        BinaryOp::Atan2 => Arithmetic(go_math::atan2),
         BinaryOp::Equal => Comparison(f64::eq),
         BinaryOp::NotEqual => Comparison(f64::ne),
         BinaryOp::Less => Comparison(f64::lt),

@@ -14,6 +14,7 @@ mod classic_histogram;
 mod count_values;
 mod duplicates;
 mod format;
+mod go_math;
 pub mod groups;
 mod info;
 mod inputs;
