@@ -46,8 +46,10 @@ pub fn evaluate(planned: &Planned, inputs: Vec<Box<dyn Input>>, cx: &Context<'_>
 }
 
 /// The error of a query that holds more samples than it may.
+pub(super) const TOO_MANY_SAMPLES: &str = "query processing would load too many samples into memory in query execution";
+
 fn too_many_samples() -> QueryError {
-    QueryError::Execution("query processing would load too many samples into memory in query execution".into())
+    QueryError::Execution(TOO_MANY_SAMPLES.into())
 }
 
 /// Whether the rows come in an order that the query asked for.
