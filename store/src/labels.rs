@@ -45,17 +45,22 @@ impl Labels {
     ///
     /// Names and values longer than [`LENGTH_MAX`] are cut at a character border: callers that read foreign bytes refuse them.
     pub fn from_sorted<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        let mut text = String::with_capacity(128);
+        Self::from_sorted_in(&mut String::with_capacity(128), pairs)
+    }
+
+    /// As [`from_sorted`](Self::from_sorted), with a buffer that is kept from set to set.
+    pub fn from_sorted_in<'a>(scratch: &mut String, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        scratch.clear();
         let mut previous: Option<&str> = None;
         for (name, value) in pairs {
             debug_assert!(previous.is_none_or(|p| p < name), "labels out of order: {previous:?} before {name:?}");
             previous = Some(name);
             if !value.is_empty() {
-                push(&mut text, name);
-                push(&mut text, value);
+                push(scratch, name);
+                push(scratch, value);
             }
         }
-        Self(Arc::from(text))
+        Self(Arc::from(scratch.as_str()))
     }
 
     /// The value of `name`, if the set has it.

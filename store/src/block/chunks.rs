@@ -51,16 +51,16 @@ impl Batches {
     ) -> Result<Option<SeriesBatch>, StoreError> {
         let opened = block.open(&access.bucket, &access.budget).await?;
         loop {
-            let (groups, mut held) = self.take_groups();
-            if groups.is_empty() {
+            let (entries, mut held) = self.take();
+            if entries.is_empty() {
                 return Ok(None);
             }
-            let series: Vec<Series> = if self.labels_only {
-                groups.into_iter().map(|group| self.series(group, &mut std::iter::empty())).collect()
+            let series = if self.labels_only {
+                self.series(entries, &mut std::iter::empty())
             } else {
-                let (series, chunks) = self.with_chunks(groups, opened, &access.bucket, budget).await?;
-                held.merge(chunks);
-                series
+                let (chunks, reserved) = self.chunks_of(&entries, opened, &access.bucket, budget).await?;
+                held.merge(reserved);
+                self.series(entries, &mut chunks.into_iter())
             };
             // Deletions may have left nothing of a whole batch.
             if !series.is_empty() {
@@ -69,66 +69,65 @@ impl Batches {
         }
     }
 
-    /// The entries of the next label sets, those of one set together, and what they hold.
-    fn take_groups(&mut self) -> (Vec<Vec<Entry>>, Reservation) {
-        let mut groups: Vec<Vec<Entry>> = Vec::new();
-        let (mut bytes, mut held) = (0, 0);
-        while let Some(entry) = self.entries.peek() {
-            let same = groups.last().is_some_and(|group| group[0].labels == entry.labels);
-            if !same && (groups.len() == BATCH_SERIES_MAX.min(self.left) || bytes >= BATCH_BYTES_MAX) {
-                break;
-            }
-            let chunks = &self.list.chunks[entry.chunks.start as usize..entry.chunks.end as usize];
-            bytes += chunks.iter().map(guess).sum::<u64>();
-            held += entry.size_bytes();
-            match self.entries.next() {
-                Some(entry) if same => groups.last_mut().expect("same says that there is one").push(entry),
-                Some(entry) => groups.push(vec![entry]),
-                None => break,
-            }
-        }
-        self.left -= groups.len();
-        (groups, self.list.held.split(held))
-    }
-
-    /// A series of entries with equal labels, whose chunks come from `chunks` in their order.
-    fn series(&self, group: Vec<Entry>, chunks: &mut dyn Iterator<Item = Option<Chunk>>) -> Series {
-        let mut lanes: Vec<LaneChunks> = Vec::with_capacity(1);
-        let mut labels = None;
-        let mut last = None;
-        for entry in group {
-            let own = chunks.take(entry.chunks.len()).flatten();
-            match lanes.last_mut() {
-                Some(lane) if last == Some(entry.lane) => lane.chunks.extend(own),
-                _ => {
-                    let lane = self.list.lanes[entry.lane as usize].clone();
-                    lanes.push(LaneChunks { lane, chunks: own.collect() });
+    /// The entries of the next label sets, all of each set, and what they hold.
+    fn take(&mut self) -> (Vec<Entry>, Reservation) {
+        let most = BATCH_SERIES_MAX.min(self.left);
+        let mut entries: Vec<Entry> = Vec::with_capacity(most.min(self.entries.len()));
+        let (mut sets, mut bytes, mut held) = (0, 0, 0);
+        while let Some(next) = self.entries.peek() {
+            if entries.last().is_none_or(|last| last.labels != next.labels) {
+                if sets == most || bytes >= BATCH_BYTES_MAX {
+                    break;
                 }
+                sets += 1;
             }
-            last = Some(entry.lane);
-            labels.get_or_insert(entry.labels);
+            let chunks = &self.list.chunks[next.chunks.start as usize..next.chunks.end as usize];
+            bytes += chunks.iter().map(guess).sum::<u64>();
+            held += next.size_bytes();
+            entries.extend(self.entries.next());
         }
-        if !self.labels_only {
-            lanes.retain(|lane| !lane.chunks.is_empty());
-        }
-        Series { labels: labels.unwrap_or_default(), lanes }
+        self.left -= sets;
+        (entries, self.list.held.split(held))
     }
 
-    async fn with_chunks(
+    /// The series of `entries`, whose chunks come from `chunks` in their order. Those of which no chunk is left are left out.
+    fn series(&self, entries: Vec<Entry>, chunks: &mut dyn Iterator<Item = Option<Chunk>>) -> Vec<Series> {
+        let mut all: Vec<Series> = Vec::with_capacity(entries.len());
+        let mut last = 0;
+        for entry in entries {
+            let own: Vec<Chunk> = chunks.take(entry.chunks.len()).flatten().collect();
+            if own.is_empty() && !self.labels_only {
+                continue;
+            }
+            let lane = || self.list.lanes[entry.lane as usize].clone();
+            match all.last_mut() {
+                Some(series) if series.labels == entry.labels => match series.lanes.last_mut() {
+                    Some(lane) if last == entry.lane => lane.chunks.extend(own),
+                    _ => series.lanes.push(LaneChunks { lane: lane(), chunks: own }),
+                },
+                _ => all.push(Series { lanes: vec![LaneChunks { lane: lane(), chunks: own }], labels: entry.labels }),
+            }
+            last = entry.lane;
+        }
+        all
+    }
+
+    /// The chunks of `entries` in their order; None for those of which nothing is left. With what they hold.
+    async fn chunks_of(
         &self,
-        groups: Vec<Vec<Entry>>,
+        entries: &[Entry],
         opened: &Opened,
         bucket: &Bucket,
         budget: &Budget,
-    ) -> Result<(Vec<Series>, Reservation), StoreError> {
-        let entries = || groups.iter().flatten();
+    ) -> Result<(Vec<Option<Chunk>>, Reservation), StoreError> {
         let range = |entry: &Entry| entry.chunks.start as usize..entry.chunks.end as usize;
-        let wanted: Vec<ChunkRef> = entries().flat_map(|entry| &self.list.chunks[range(entry)]).copied().collect();
+        let wanted: Vec<ChunkRef> = entries.iter().flat_map(|entry| &self.list.chunks[range(entry)]).copied().collect();
         let (chunks, mut held) = read(opened, bucket, &wanted, budget).await?;
+        held.grow(chunks.len() * size_of::<Chunk>())?;
         let mut chunks: Vec<Option<Chunk>> = chunks.into_iter().map(Some).collect();
         if !opened.tombstones.is_empty() {
             let mut at = 0;
-            for entry in entries() {
+            for entry in entries {
                 let deleted = opened.tombstones.of(entry.series);
                 let own = &mut chunks[at..at + entry.chunks.len()];
                 at += entry.chunks.len();
@@ -137,10 +136,7 @@ impl Batches {
                 }
             }
         }
-        held.grow(chunks.len() * size_of::<Chunk>())?;
-        let mut chunks = chunks.into_iter();
-        let series = groups.into_iter().map(|group| self.series(group, &mut chunks));
-        Ok((series.filter(|series| !series.lanes.is_empty()).collect(), held))
+        Ok((chunks, held))
     }
 }
 

@@ -208,12 +208,15 @@ impl Buffers {
 #[inline]
 fn labels<'a>(cursor: &mut Cursor<'_>, symbols: &'a Symbols, pairs: &mut Vec<(&'a str, &'a str)>) -> Option<()> {
     pairs.clear();
+    let mut last = None;
     for _ in 0..cursor.uvarint()? {
-        let name = symbols.get(cursor.uvarint()?)?;
+        let reference = cursor.uvarint()?;
+        let name = symbols.get(reference)?;
         let value = symbols.get(cursor.uvarint()?)?;
-        if pairs.last().is_some_and(|(last, _)| *last >= name) {
+        if last.is_some_and(|last| !symbols.before(last, (reference, name))) {
             return None;
         }
+        last = Some((reference, name));
         pairs.push((name, value));
     }
     Some(())
@@ -233,6 +236,7 @@ impl Builder<'_> {
         let external: Vec<(&str, &str)> = self.block.labels.iter().collect();
         let mut kept: Vec<(&str, &str)> = Vec::with_capacity(32);
         let mut replica: Vec<(&str, &str)> = Vec::new();
+        let mut scratch = String::new();
         list.entries.reserve(references.len());
         buffers.visit(index, references, |reference, pairs, mut cursor| {
             let start = list.chunks.len();
@@ -258,7 +262,7 @@ impl Builder<'_> {
             });
             let lane = self.lane(&replica, &mut list.lanes);
             let chunks = start as u32..list.chunks.len() as u32;
-            let labels = Labels::from_sorted(kept.iter().copied());
+            let labels = Labels::from_sorted_in(&mut scratch, kept.iter().copied());
             list.entries.push(Entry { labels, lane, series: reference, chunks });
             Ok(())
         })

@@ -10,6 +10,8 @@ pub(crate) struct Symbols {
     ends: Vec<u32>,
     /// Version 1 refers to symbols by their offset in the file.
     offsets: Option<Vec<u64>>,
+    /// Whether they ascend, as they should, so that references compare as the texts do.
+    ascend: bool,
 }
 
 impl Symbols {
@@ -35,7 +37,12 @@ impl Symbols {
         }
         let mut text = String::from_utf8(text).ok()?;
         text.shrink_to_fit();
-        ends.iter().all(|end| text.is_char_boundary(*end as usize)).then_some(Self { text, ends, offsets })
+        if !ends.iter().all(|end| text.is_char_boundary(*end as usize)) {
+            return None;
+        }
+        let mut symbols = Self { text, ends, offsets, ascend: false };
+        symbols.ascend = (1..count).all(|at| symbols.at(at - 1) < symbols.at(at));
+        Some(symbols)
     }
 
     /// The symbol to which a series entry refers.
@@ -45,6 +52,17 @@ impl Symbols {
             None => usize::try_from(reference).ok()?,
             Some(offsets) => offsets.binary_search(&reference).ok()?,
         };
+        self.at(at)
+    }
+
+    /// Whether the symbol of reference `a` comes before that of `b`, which are the texts `a_text` and `b_text`.
+    #[inline]
+    pub(crate) fn before(&self, (a, a_text): (u64, &str), (b, b_text): (u64, &str)) -> bool {
+        if self.ascend { a < b } else { a_text < b_text }
+    }
+
+    #[inline]
+    fn at(&self, at: usize) -> Option<&str> {
         let end = *self.ends.get(at)? as usize;
         let start = if at == 0 { 0 } else { self.ends[at - 1] as usize };
         self.text.get(start..end)

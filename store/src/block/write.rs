@@ -284,7 +284,8 @@ fn symbols(series: &[Written]) -> Vec<&str> {
     symbols
 }
 
-fn put_chunks(entry: &mut Vec<u8>, chunks: &[(Millis, Millis, u64)]) {
+/// Appends the part of a series entry that names its chunks.
+pub(crate) fn put_chunks(entry: &mut Vec<u8>, chunks: &[(Millis, Millis, u64)]) {
     put_uvarint(entry, chunks.len() as u64);
     let mut before: Option<(Millis, u64)> = None;
     for (min_time, max_time, reference) in chunks {
