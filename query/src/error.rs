@@ -3,7 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use masthead_store::{LimitExceeded, StoreError, StoreId};
+use masthead_store::LimitExceeded;
+use masthead_store::coverage::{Coverage, Outcome};
 
 /// The failure of a query.
 #[derive(Debug, Clone)]
@@ -15,7 +16,7 @@ pub enum QueryError {
     /// A budget is used up.
     LimitExceeded(LimitExceeded),
     /// Stores are missing, and partial answers are refused.
-    Incomplete(Vec<(StoreId, StoreError)>),
+    Incomplete(Box<Coverage>),
     /// The query took too long. Holds the limit.
     Timeout(Duration),
     /// The caller went away.
@@ -49,10 +50,15 @@ impl fmt::Display for QueryError {
             | QueryError::Busy(text)
             | QueryError::Internal(text) => f.write_str(text),
             QueryError::LimitExceeded(limit) => limit.fmt(f),
-            QueryError::Incomplete(missing) => {
+            QueryError::Incomplete(coverage) => {
                 f.write_str("the answer would be incomplete and partial_response is off")?;
-                for (store, error) in missing {
-                    write!(f, "; {store}: {error}")?;
+                for asked in coverage.asked.iter().filter(|asked| !asked.is_complete()) {
+                    if let Outcome::Failed { error, .. } = &asked.outcome {
+                        write!(f, "; {}: {error}", asked.store)?;
+                    }
+                    for gap in &asked.gaps {
+                        write!(f, "; {}: {}", asked.store, gap.reason)?;
+                    }
                 }
                 Ok(())
             }

@@ -5,8 +5,18 @@
 //! [`promql`]: text to syntax tree and back. [`plan`]: syntax tree to typed plan. [`engine`]: plan and series to values; pure.
 //! `api`, `server`, `querier`: HTTP to plan, feeds and answers. `config`, `metrics`: settings and own metrics.
 
+pub mod admission;
 pub mod annotations;
+pub mod api;
+pub mod config;
+pub mod duration;
 pub mod engine;
 pub mod error;
+pub mod flags;
+pub mod logging;
+pub mod metrics;
 pub mod plan;
 pub mod promql;
+pub mod querier;
+pub mod server;
+pub mod stores;

@@ -1,3 +1,86 @@
-//! The binary `masthead`.
+//! The binary `masthead`: reads the settings, starts, and runs until a signal.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use masthead_query::config::{Config, Loaded};
+use masthead_query::flags::{Cli, Command, QueryArgs, thanos};
+use masthead_query::logging;
+use masthead_query::server::Server;
+use tokio::signal::unix::{SignalKind, signal};
+
+fn main() -> ExitCode {
+    let given: Vec<String> = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let (args, warnings) = match thanos::sift(given) {
+        Ok(sifted) => sifted,
+        Err(refusals) => return fail(&refusals.join("\n")),
+    };
+    let settings = args.get(2..).unwrap_or_default().to_vec();
+    match Cli::parse_from(args).command {
+        Command::Query(args) => query(*args, &settings, warnings),
+    }
+}
+
+fn fail(text: &str) -> ExitCode {
+    for line in text.lines() {
+        eprintln!("masthead: {line}");
+    }
+    ExitCode::FAILURE
+}
+
+/// `masthead query`.
+fn query(args: QueryArgs, given: &[String], warnings: Vec<String>) -> ExitCode {
+    let Loaded { config, warnings, check } = match Config::load(args, given, warnings) {
+        Ok(loaded) => loaded,
+        Err(error) => return fail(&error.to_string()),
+    };
+    logging::start(config.log);
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    if check {
+        println!("the settings are valid");
+        return ExitCode::SUCCESS;
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("start the threads for input and output: {error}")),
+    };
+    runtime.block_on(serve(config))
+}
+
+/// Serves until SIGTERM or SIGINT, then drains; a second signal ends at once.
+async fn serve(config: Config) -> ExitCode {
+    let (mut terminate, mut interrupt) = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+        (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
+        (Err(error), _) | (_, Err(error)) => return fail(&format!("listen for signals: {error}")),
+    };
+    let mut signal = async || {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
+    };
+    let running = match Server::start(config).await {
+        Ok(running) => running,
+        Err(error) => return fail(&error.to_string()),
+    };
+    let grpc = running.grpc_address.map(|address| address.to_string()).unwrap_or_default();
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), http = %running.http_address, grpc, "listening");
+    let first = tokio::select! {
+        name = signal() => Some(name),
+        () = async { running.ready().await; tracing::info!("ready") } => None,
+    };
+    let name = match first {
+        Some(name) => name,
+        None => signal().await,
+    };
+    tracing::info!(signal = name, "draining; a second signal ends at once");
+    tokio::select! {
+        () = running.shutdown() => ExitCode::SUCCESS,
+        name = signal() => {
+            tracing::warn!(signal = name, "ended at once");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,421 @@
+//! Answers as JSON, written by hand and handed to the connection in pieces, so that a large result is never there twice.
+
+use axum::body::Body;
+use bytes::Bytes;
+use masthead_store::coverage::Coverage;
+use masthead_store::{Labels, Millis, Reservation, Samples};
+
+use super::coverage;
+use super::json::{push_key, push_labels, push_plain, push_string, push_strings};
+use super::number::{push_scalar_timestamp, push_scalar_value, push_timestamp, push_value};
+use crate::engine::Value;
+use crate::engine::batch::{Row, is_absent};
+use crate::error::QueryError;
+use crate::plan::Timeline;
+
+/// Bytes a piece, about: some ten microseconds of work between two waits.
+const PIECE_BYTES: usize = 32 << 10;
+/// Warnings, and infos, at most; the rest is counted (respond in web/api/v1/api.go).
+const NOTES_MAX: usize = 10;
+
+/// A successful answer.
+pub(crate) struct Success {
+    /// What is under `data`.
+    pub(crate) data: Data,
+    /// Warnings, the grave ones first.
+    pub(crate) warnings: Vec<String>,
+    /// Infos.
+    pub(crate) infos: Vec<String>,
+    /// What goes under the key `coverage`, with the cluster label.
+    pub(crate) coverage: Option<(Coverage, Box<str>)>,
+}
+
+/// What is under `data`.
+pub(crate) enum Data {
+    /// JSON as it is.
+    Json(Vec<u8>),
+    /// A list of strings.
+    Strings(Vec<Box<str>>),
+    /// A list of label sets.
+    Series(Vec<Labels>, Option<Reservation>),
+    /// The value of a query.
+    Query(QueryData),
+}
+
+/// The value of a query, and what its JSON depends on.
+pub(crate) struct QueryData {
+    /// The value.
+    pub(crate) value: Value,
+    /// Its times.
+    pub(crate) timeline: Timeline,
+    /// The query was asked for one time.
+    pub(crate) instant: bool,
+    /// JSON under `stats`.
+    pub(crate) stats: Option<String>,
+    /// The memory of the value.
+    pub(crate) held: Option<Reservation>,
+}
+
+impl Success {
+    /// An answer of nothing but data.
+    pub(crate) fn of(data: Data) -> Self {
+        Self { data, warnings: vec![], infos: vec![], coverage: None }
+    }
+
+    /// The body, in pieces.
+    pub(crate) fn into_body(self) -> Body {
+        let mut tail = Vec::new();
+        push_notes(&mut tail, "warnings", "warning", self.warnings);
+        push_notes(&mut tail, "infos", "info", self.infos);
+        if let Some((coverage, cluster_label)) = &self.coverage {
+            push_key(&mut tail, "coverage");
+            coverage::push_json(&mut tail, coverage, cluster_label);
+        }
+        tail.extend_from_slice(b"}");
+        let mut pieces = pieces(self.data);
+        pieces.head.splice(0..0, b"{\"status\":\"success\",\"data\":".iter().copied());
+        pieces.tail.extend_from_slice(&tail);
+        pieces.into_body()
+    }
+}
+
+fn push_notes(out: &mut Vec<u8>, key: &str, kind: &str, mut texts: Vec<String>) {
+    if texts.is_empty() {
+        return;
+    }
+    if texts.len() > NOTES_MAX {
+        let more = texts.len() - NOTES_MAX;
+        texts.truncate(NOTES_MAX);
+        texts.push(format!("{more} more {kind} annotations omitted"));
+    }
+    push_key(out, key);
+    push_strings(out, &texts);
+}
+
+/// The body of an error.
+pub(crate) fn error_body(error_type: &str, text: &str) -> Vec<u8> {
+    let mut out = b"{\"status\":\"error\",\"errorType\":".to_vec();
+    push_string(&mut out, error_type);
+    out.extend_from_slice(b",\"error\":");
+    push_string(&mut out, text);
+    out.push(b'}');
+    out
+}
+
+/// Appends item `i`, and frees what it took.
+type PushItem = Box<dyn FnMut(usize, &mut Vec<u8>) + Send>;
+
+/// JSON as a head, `count` items with commas between them, and a tail.
+struct Pieces {
+    head: Vec<u8>,
+    count: usize,
+    next: usize,
+    push: PushItem,
+    tail: Vec<u8>,
+}
+
+impl Pieces {
+    fn whole(json: Vec<u8>) -> Self {
+        Self { head: json, count: 0, next: 0, push: Box::new(|_, _| {}), tail: vec![] }
+    }
+
+    /// A body of known length where all fits into one piece.
+    fn into_body(mut self) -> Body {
+        let first = self.next().unwrap_or_default();
+        match self.next() {
+            None => Body::from(first),
+            Some(second) => {
+                let pieces = [first, second].into_iter().chain(self);
+                Body::from_stream(futures::stream::iter(pieces.map(Ok::<_, std::convert::Infallible>)))
+            }
+        }
+    }
+}
+
+impl Iterator for Pieces {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        let mut out = std::mem::take(&mut self.head);
+        while self.next < self.count && out.len() < PIECE_BYTES {
+            if self.next > 0 {
+                out.push(b',');
+            }
+            (self.push)(self.next, &mut out);
+            self.next += 1;
+        }
+        if self.next == self.count {
+            out.append(&mut self.tail);
+        }
+        (!out.is_empty()).then(|| Bytes::from(out))
+    }
+}
+
+fn pieces(data: Data) -> Pieces {
+    match data {
+        Data::Json(json) => Pieces::whole(json),
+        Data::Strings(strings) => list(strings, |text, out| push_string(out, text)),
+        Data::Series(series, held) => list(series, move |labels, out| {
+            // The labels' memory is held as long as this closure.
+            let _ = &held;
+            push_labels(out, labels);
+        }),
+        Data::Query(data) => query_pieces(data),
+    }
+}
+
+/// A list of items, each freed when it was written.
+fn list<T: Send + 'static>(items: Vec<T>, push: impl Fn(&T, &mut Vec<u8>) + Send + 'static) -> Pieces {
+    let count = items.len();
+    let mut items = items.into_iter();
+    let push: PushItem = Box::new(move |_, out| {
+        if let Some(item) = items.next() {
+            push(&item, out);
+        }
+    });
+    Pieces { head: b"[".to_vec(), count, next: 0, push, tail: b"]".to_vec() }
+}
+
+fn query_pieces(data: QueryData) -> Pieces {
+    let QueryData { value, timeline, instant, stats, held } = data;
+    let start = timeline.start;
+    let (result_type, mut pieces) = match value {
+        Value::Scalar(values) if instant => {
+            let value = values.first().copied().unwrap_or(f64::NAN);
+            ("scalar", pair(start, |out| push_scalar_value(out, value)))
+        }
+        Value::Scalar(values) => {
+            let row = Row { labels: Labels::empty(), drop_name: false, values, histograms: vec![] };
+            ("matrix", list(vec![row], move |row, out| push_row(out, row, timeline)))
+        }
+        Value::String(text) => ("string", pair(start, |out| push_string(out, &text))),
+        Value::Series(rows) if instant => ("vector", list(rows, move |row, out| push_sample(out, row, start))),
+        Value::Series(rows) => ("matrix", list(rows, move |row, out| push_row(out, row, timeline))),
+        Value::Matrix(series) => ("matrix", list(series, |(labels, samples), out| push_samples(out, labels, samples))),
+    };
+    let mut head = b"{".to_vec();
+    push_key(&mut head, "resultType");
+    push_plain(&mut head, result_type);
+    push_key(&mut head, "result");
+    head.append(&mut pieces.head);
+    pieces.head = head;
+    if let Some(stats) = stats {
+        push_key(&mut pieces.tail, "stats");
+        pieces.tail.extend_from_slice(stats.as_bytes());
+    }
+    pieces.tail.push(b'}');
+    if held.is_some() {
+        let mut push = pieces.push;
+        pieces.push = Box::new(move |i, out| {
+            let _ = &held;
+            push(i, out);
+        });
+    }
+    pieces
+}
+
+/// `[time, value]` of a scalar or string.
+fn pair(time: Millis, push: impl FnOnce(&mut Vec<u8>)) -> Pieces {
+    let mut out = b"[".to_vec();
+    push_scalar_timestamp(&mut out, time);
+    out.push(b',');
+    push(&mut out);
+    out.push(b']');
+    Pieces::whole(out)
+}
+
+fn push_metric(out: &mut Vec<u8>, labels: &Labels) {
+    out.extend_from_slice(b"{\"metric\":");
+    push_labels(out, labels);
+}
+
+fn push_point(out: &mut Vec<u8>, time: Millis, value: f64) {
+    out.push(b'[');
+    push_timestamp(out, time);
+    out.push(b',');
+    push_value(out, value);
+    out.push(b']');
+}
+
+/// `{"metric":{..},"value":[..]}`.
+fn push_sample(out: &mut Vec<u8>, row: &Row, time: Millis) {
+    push_metric(out, &row.labels);
+    if let Some(value) = row.values.first().filter(|value| !is_absent(**value)) {
+        out.extend_from_slice(b",\"value\":");
+        push_point(out, time, *value);
+    }
+    out.push(b'}');
+}
+
+/// `{"metric":{..},"values":[..]}` of one row.
+fn push_row(out: &mut Vec<u8>, row: &Row, timeline: Timeline) {
+    let points = row.values.iter().enumerate().filter(|(_, value)| !is_absent(**value));
+    push_series(out, &row.labels, points.map(|(step, value)| (timeline.at(step), *value)));
+}
+
+/// `{"metric":{..},"values":[..]}` of raw samples.
+fn push_samples(out: &mut Vec<u8>, labels: &Labels, samples: &Samples) {
+    push_series(out, labels, samples.timestamps.iter().copied().zip(samples.values.iter().copied()));
+}
+
+fn push_series(out: &mut Vec<u8>, labels: &Labels, points: impl Iterator<Item = (Millis, f64)>) {
+    push_metric(out, labels);
+    let mut any = false;
+    for (time, value) in points {
+        out.extend_from_slice(if any { b"," } else { b",\"values\":[" });
+        any = true;
+        push_point(out, time, value);
+    }
+    if any {
+        out.push(b']');
+    }
+    out.push(b'}');
+}
+
+/// Fails for what has no form in JSON yet.
+pub(crate) fn check(value: &Value) -> Result<(), QueryError> {
+    let histograms = match value {
+        Value::Series(rows) => rows.iter().any(|row| !row.histograms.is_empty()),
+        Value::Matrix(series) => series.iter().any(|(_, samples)| !samples.histograms.is_empty()),
+        Value::Scalar(_) | Value::String(_) => false,
+    };
+    match histograms {
+        true => Err(QueryError::Execution("not supported yet: native histograms in answers".to_owned())),
+        false => Ok(()),
+    }
+}
+
+/// Keeps the first `limit` series, if that is not 0. Gives whether some were left out (truncateResults in
+/// web/api/v1/api.go).
+pub(crate) fn truncate(value: &mut Value, limit: usize) -> bool {
+    let length = match value {
+        Value::Series(rows) => rows.len(),
+        Value::Matrix(series) => series.len(),
+        Value::Scalar(_) | Value::String(_) => return false,
+    };
+    if limit == 0 || length <= limit {
+        return false;
+    }
+    match value {
+        Value::Series(rows) => rows.truncate(limit),
+        Value::Matrix(series) => series.truncate(limit),
+        Value::Scalar(_) | Value::String(_) => {}
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::batch::ABSENT;
+
+    async fn text(success: Success) -> String {
+        let bytes = axum::body::to_bytes(success.into_body(), usize::MAX).await.unwrap();
+        String::from_utf8(bytes.to_vec()).unwrap()
+    }
+
+    fn row(pairs: &[(&str, &str)], values: &[f64]) -> Row {
+        let labels = Labels::from_pairs(pairs.iter().copied());
+        Row { labels, drop_name: false, values: values.to_vec(), histograms: vec![] }
+    }
+
+    fn query(value: Value, timeline: Timeline, instant: bool) -> Success {
+        Success::of(Data::Query(QueryData { value, timeline, instant, stats: None, held: None }))
+    }
+
+    #[tokio::test]
+    async fn every_result_type_has_its_form() {
+        let at = Timeline::instant(1_700_006_400_500);
+        let range = Timeline { start: 1_000, step: 500, count: 3 };
+        for (success, expected) in [
+            (
+                query(Value::Scalar(vec![1e-7]), at, true),
+                r#"{"resultType":"scalar","result":[1700006400.5,"0.0000001"]}"#,
+            ),
+            (
+                query(Value::String("a<b".into()), at, true),
+                r#"{"resultType":"string","result":[1700006400.5,"a\u003cb"]}"#,
+            ),
+            (query(Value::Series(vec![]), at, true), r#"{"resultType":"vector","result":[]}"#),
+            (
+                query(
+                    Value::Series(vec![row(&[("a", "<"), ("__name__", "up")], &[1e21]), row(&[], &[-0.0])]),
+                    at,
+                    true,
+                ),
+                concat!(
+                    r#"{"resultType":"vector","result":[{"metric":{"__name__":"up","a":"<"},"value":[1700006400.500,"1e+21"]},"#,
+                    r#"{"metric":{},"value":[1700006400.500,"-0"]}]}"#
+                ),
+            ),
+            (
+                query(Value::Series(vec![row(&[("a", "b")], &[ABSENT, 2.5, f64::NAN])]), range, false),
+                r#"{"resultType":"matrix","result":[{"metric":{"a":"b"},"values":[[1.500,"2.5"],[2,"NaN"]]}]}"#,
+            ),
+            (
+                query(Value::Scalar(vec![1.0, 2.0, 3.0]), range, false),
+                r#"{"resultType":"matrix","result":[{"metric":{},"values":[[1,"1"],[1.500,"2"],[2,"3"]]}]}"#,
+            ),
+            (
+                query(
+                    Value::Matrix(vec![(
+                        Labels::from_pairs([("a", "b")]),
+                        Samples { timestamps: vec![1, 2], values: vec![0.1, 5.0], ..Samples::default() },
+                    )]),
+                    at,
+                    true,
+                ),
+                r#"{"resultType":"matrix","result":[{"metric":{"a":"b"},"values":[[0.001,"0.1"],[0.002,"5"]]}]}"#,
+            ),
+            (Success::of(Data::Strings(vec!["a".into(), "&".into()])), r#"["a","\u0026"]"#),
+            (Success::of(Data::Series(vec![Labels::from_pairs([("a", "&")])], None)), r#"[{"a":"&"}]"#),
+            (Success::of(Data::Series(vec![], None)), "[]"),
+        ] {
+            assert_eq!(text(success).await, format!(r#"{{"status":"success","data":{expected}}}"#));
+        }
+    }
+
+    #[tokio::test]
+    async fn notes_are_cut_at_ten_and_keys_keep_their_order() {
+        let warnings: Vec<String> = (0..12).map(|i| format!("w{i}")).collect();
+        let success = Success {
+            data: Data::Json(b"[]".to_vec()),
+            warnings,
+            infos: vec!["PromQL info: <x>".into()],
+            coverage: Some((Coverage::default(), "cluster".into())),
+        };
+        assert_eq!(
+            text(success).await,
+            concat!(
+                r#"{"status":"success","data":[],"warnings":["w0","w1","w2","w3","w4","w5","w6","w7","w8","w9","#,
+                r#""2 more warning annotations omitted"],"infos":["PromQL info: \u003cx\u003e"],"#,
+                r#""coverage":{"complete":true,"asked":0,"answered":0,"missing":[],"stores":[]}}"#
+            )
+        );
+        assert_eq!(
+            error_body("bad_data", "a \"b\" <c>"),
+            br#"{"status":"error","errorType":"bad_data","error":"a \"b\" \u003cc\u003e"}"#
+        );
+    }
+
+    #[tokio::test]
+    async fn a_large_result_comes_in_pieces_that_join_without_a_seam() {
+        let rows: Vec<Row> = (0..3000).map(|i| row(&[("series", &format!("{i:05}"))], &[f64::from(i); 20])).collect();
+        let timeline = Timeline { start: 0, step: 1000, count: 20 };
+        let body = query(Value::Series(rows), timeline, false).into_body();
+        assert!(http_body::Body::size_hint(&body).exact().is_none(), "it is streamed");
+        let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(json["data"]["result"].as_array().unwrap().len(), 3000);
+        assert_eq!(json["data"]["result"][2999]["values"][19][1], "2999");
+        assert_eq!(json["status"], "success");
+    }
+
+    #[test]
+    fn truncation() {
+        let mut value = Value::Series(vec![row(&[], &[1.0]), row(&[("a", "b")], &[1.0])]);
+        assert!(!truncate(&mut value, 0) && !truncate(&mut value, 2) && truncate(&mut value, 1));
+        assert!(matches!(value, Value::Series(rows) if rows.len() == 1));
+        assert!(!truncate(&mut Value::Scalar(vec![1.0]), 1));
+    }
+}

@@ -1,0 +1,398 @@
+//! The HTTP API: Prometheus' query API to the letter, with coverage beside every answer.
+//!
+//! A request goes through [`serve`]: its parameters are read and merged, one row of [`ROUTES`] answers, and headers, request
+//! id, log line and metrics are added to whatever came of it.
+//!
+//! Parameters that are accepted and change nothing: `max_source_resolution` (only raw data is read), `engine`, `analyze`,
+//! `shard_info`, `storeMatch[]`.
+
+pub(crate) mod coverage;
+mod encode;
+pub(crate) mod json;
+mod metadata;
+pub(crate) mod number;
+pub(crate) mod params;
+mod query;
+mod status;
+#[cfg(test)]
+mod tests;
+pub mod time;
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use axum::body::Body;
+use axum::response::Response;
+use futures::future::BoxFuture;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use http_body_util::{BodyExt as _, Limited};
+use masthead_store::Budget;
+use masthead_store::coverage::Coverage;
+
+use crate::config::Config;
+use crate::error::QueryError;
+use crate::metrics::Metrics;
+use crate::querier::{Cost, Querier};
+use crate::stores::StoreSet;
+use encode::Success;
+use params::Params;
+
+/// What the handlers share.
+pub struct Api {
+    config: Arc<Config>,
+    querier: Querier,
+    stores: Arc<StoreSet>,
+    metrics: Arc<Metrics>,
+    ready: AtomicBool,
+    stopping: AtomicBool,
+    ids: RequestIds,
+}
+
+/// One request.
+struct Call {
+    params: Params,
+    /// What the path has in place of `*`, decoded.
+    name: String,
+    /// When it came.
+    now: SystemTime,
+}
+
+/// One endpoint.
+struct Route {
+    /// Its path; `*` stands for one segment.
+    path: &'static str,
+    /// Whether it takes forms by POST besides GET.
+    post: bool,
+    /// Whether it answers with data, so that it is not served before all is ready, and is logged and counted by this name.
+    data: Option<&'static str>,
+    handler: Handler,
+}
+
+type Handler = for<'a> fn(&'a Api, &'a Call) -> BoxFuture<'a, Result<Reply, ApiError>>;
+
+macro_rules! handler {
+    ($function:path) => {
+        |api, call| Box::pin($function(api, call))
+    };
+}
+
+const fn data(path: &'static str, post: bool, name: &'static str, handler: Handler) -> Route {
+    Route { path, post, data: Some(name), handler }
+}
+
+const fn about(path: &'static str, post: bool, handler: Handler) -> Route {
+    Route { path, post, data: None, handler }
+}
+
+/// Every endpoint.
+const ROUTES: &[Route] = &[
+    data("/api/v1/query", true, "query", handler!(query::instant)),
+    data("/api/v1/query_range", true, "query_range", handler!(query::range)),
+    data("/api/v1/series", true, "series", handler!(metadata::series)),
+    data("/api/v1/labels", true, "labels", handler!(metadata::label_names)),
+    data("/api/v1/label/*/values", false, "label_values", handler!(metadata::label_values)),
+    about("/api/v1/query_exemplars", true, handler!(query::exemplars)),
+    about("/api/v1/metadata", false, handler!(metadata::metrics)),
+    about("/api/v1/rules", false, handler!(metadata::rules)),
+    about("/api/v1/status/buildinfo", false, handler!(status::build_info)),
+    about("/api/v1/stores", false, handler!(status::stores)),
+    about("/-/healthy", false, handler!(status::healthy)),
+    about("/-/ready", false, handler!(status::ready)),
+    about("/metrics", false, handler!(status::metrics)),
+    about("/", false, handler!(status::page)),
+];
+
+/// What a handler answers.
+pub(crate) struct Reply {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Body,
+    /// For log and metrics: `complete`, `partial`, or an error type.
+    outcome: &'static str,
+    cost: Cost,
+    /// For the log: why it failed.
+    error: Option<String>,
+}
+
+/// An error on its way to the client.
+#[derive(Debug)]
+pub(crate) struct ApiError {
+    error: QueryError,
+    /// The text, where it differs from the error's own.
+    text: Option<String>,
+}
+
+impl ApiError {
+    fn of(error: QueryError) -> Self {
+        Self { error, text: None }
+    }
+
+    fn bad_data(text: String) -> Self {
+        Self::of(QueryError::Invalid(text))
+    }
+
+    /// Names the parameter that is wrong, if it is one.
+    fn about(mut self, parameter: &str) -> Self {
+        if let QueryError::Invalid(text) = &self.error {
+            self.text = Some(params::invalid(parameter, text));
+        }
+        self
+    }
+}
+
+impl From<String> for ApiError {
+    fn from(text: String) -> Self {
+        Self::bad_data(text)
+    }
+}
+
+impl Reply {
+    /// Bytes as they are.
+    fn raw(status: StatusCode, content_type: HeaderValue, body: Body) -> Self {
+        let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, content_type)]);
+        Self { status, headers, body, outcome: "complete", cost: Cost::default(), error: None }
+    }
+
+    /// A success in which no store has a part.
+    fn plain(success: Success) -> Self {
+        Self::raw(StatusCode::OK, json(), success.into_body())
+    }
+
+    /// 204, which stands for no data at all.
+    fn no_content() -> Self {
+        let mut reply = Self::raw(StatusCode::NO_CONTENT, json(), Body::empty());
+        reply.headers.clear();
+        reply
+    }
+}
+
+fn json() -> HeaderValue {
+    HeaderValue::from_static("application/json")
+}
+
+impl Api {
+    /// The API over a querier.
+    pub fn new(
+        config: Arc<Config>,
+        stores: Arc<StoreSet>,
+        metrics: Arc<Metrics>,
+        memory: Budget,
+    ) -> Result<Self, QueryError> {
+        let querier = Querier::new(config.clone(), stores.clone(), metrics.clone(), memory)?;
+        let (ready, stopping) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(Self { config, querier, stores, metrics, ready, stopping, ids: RequestIds::default() })
+    }
+
+    /// From now on data is served.
+    pub fn set_ready(&self) {
+        self.ready.store(true, Ordering::Relaxed);
+        self.metrics.ready.set(1.0);
+    }
+
+    /// From now on the server is about to end.
+    pub fn set_stopping(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        self.metrics.ready.set(0.0);
+    }
+
+    /// Queries that run now.
+    pub fn in_flight(&self) -> usize {
+        self.metrics.in_flight.get() as usize
+    }
+
+    /// Whether data is served.
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed) && !self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// An answer with its coverage: as header, among the warnings, and in the JSON where that was asked for.
+    fn reply(&self, call: &Call, mut success: Success, coverage: Coverage, cost: Cost) -> Reply {
+        let cluster_label = &*self.config.query.cluster_label;
+        let mut warnings = coverage::warnings(&coverage, cluster_label);
+        warnings.append(&mut success.warnings);
+        success.warnings = warnings;
+        let complete = coverage.is_complete();
+        let value = coverage::header(&coverage, cluster_label);
+        if matches!(call.params.get("coverage"), "true" | "1") {
+            success.coverage = Some((coverage, cluster_label.into()));
+        }
+        let mut reply = Reply::plain(success);
+        reply.headers.insert(HeaderName::from_static(coverage::HEADER), value);
+        if !complete {
+            reply.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            reply.outcome = "partial";
+        }
+        reply.cost = cost;
+        reply
+    }
+
+    fn failed(&self, failure: ApiError) -> Reply {
+        let (kind, status) = failure.error.status();
+        let text = failure.text.unwrap_or_else(|| failure.error.to_string());
+        // 499 has no name, and is a status all the same.
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut reply = Reply::raw(status, json(), Body::from(encode::error_body(kind, &text)));
+        reply.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let QueryError::Incomplete(coverage) = &failure.error {
+            let value = coverage::header(coverage, &self.config.query.cluster_label);
+            reply.headers.insert(HeaderName::from_static(coverage::HEADER), value);
+        }
+        (reply.outcome, reply.error) = (kind, Some(text));
+        reply
+    }
+}
+
+/// Answers one request.
+pub async fn serve(api: Arc<Api>, request: http::Request<Body>) -> Response {
+    let start = Instant::now();
+    let (head, body) = request.into_parts();
+    let id = api.ids.of(&head.headers);
+    let routed = route(&head.method, &head.uri);
+    let mut log = None;
+    let mut reply = match routed {
+        Err(reply) => reply,
+        Ok((route, name)) => match read_params(&head, body).await {
+            Err(reply) => reply,
+            Ok(params) => {
+                let call = Call { params, name, now: SystemTime::now() };
+                let reply = answer(&api, route, &call).await;
+                log = route.data.map(|endpoint| (endpoint, call));
+                reply
+            }
+        },
+    };
+    let took = start.elapsed();
+    if let Some((endpoint, call)) = log {
+        api.metrics.finished(endpoint, reply.outcome, took);
+        log_line(endpoint, &id, &call, &reply, took);
+    }
+    if head.uri.path().starts_with("/api/v1/") {
+        add_cors(&head.headers, &mut reply.headers);
+    }
+    if let Ok(id) = HeaderValue::try_from(&id) {
+        reply.headers.insert(HeaderName::from_static("x-request-id"), id);
+    }
+    let mut response = Response::new(reply.body);
+    *response.status_mut() = reply.status;
+    *response.headers_mut() = reply.headers;
+    response
+}
+
+async fn answer(api: &Api, route: &Route, call: &Call) -> Reply {
+    if route.data.is_some() && !api.ready.load(Ordering::Relaxed) {
+        let mut reply = status::text(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable");
+        let stopping = if api.stopping.load(Ordering::Relaxed) { "true" } else { "false" };
+        reply.headers.insert("x-prometheus-stopping", HeaderValue::from_static(stopping));
+        reply.outcome = "unavailable";
+        return reply;
+    }
+    (route.handler)(api, call).await.unwrap_or_else(|failure| api.failed(failure))
+}
+
+/// The endpoint of a request and what its path has in place of `*`; or the answer, where there is none.
+fn route(method: &Method, uri: &Uri) -> Result<(&'static Route, String), Reply> {
+    let path = uri.path();
+    if method == Method::OPTIONS && path.starts_with("/api/v1/") {
+        return Err(Reply::no_content());
+    }
+    let found = ROUTES.iter().find_map(|route| Some((route, match_path(route.path, path)?)));
+    let Some((route, name)) = found else {
+        return Err(status::text(StatusCode::NOT_FOUND, "404 page not found\n"));
+    };
+    let allowed = match *method {
+        Method::GET => true,
+        Method::HEAD => !path.starts_with("/api/"),
+        Method::POST => route.post,
+        _ => false,
+    };
+    if allowed {
+        return Ok((route, name));
+    }
+    let mut reply = status::text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n");
+    let allow = if route.post { "GET, OPTIONS, POST" } else { "GET, OPTIONS" };
+    reply.headers.insert(header::ALLOW, HeaderValue::from_static(allow));
+    Err(reply)
+}
+
+/// What `path` has in place of the `*` of `pattern`, decoded and not empty; None where it does not match.
+fn match_path(pattern: &str, path: &str) -> Option<String> {
+    let Some((before, after)) = pattern.split_once('*') else {
+        return (pattern == path).then(String::new);
+    };
+    let name = path.strip_prefix(before)?.strip_suffix(after)?;
+    if name.is_empty() || name.contains('/') { None } else { params::percent_decode(name, false).ok() }
+}
+
+/// The parameters of URL and body; or the answer, where the body cannot be read.
+async fn read_params(head: &http::request::Parts, body: Body) -> Result<Params, Reply> {
+    let is_form = head.headers.get(header::CONTENT_TYPE).is_some_and(|value| {
+        let value = value.as_bytes();
+        let kind = value.split(|b| *b == b';').next().unwrap_or_default();
+        kind.trim_ascii().eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
+    });
+    if head.method != Method::POST || !is_form {
+        return Ok(Params::new(None, head.uri.query()));
+    }
+    match Limited::new(body, params::FORM_BYTES_MAX).collect().await {
+        Ok(collected) => {
+            let bytes = collected.to_bytes();
+            Ok(Params::new(Some(&String::from_utf8_lossy(&bytes)), head.uri.query()))
+        }
+        Err(_) => Err(status::text(StatusCode::PAYLOAD_TOO_LARGE, "the form is larger than 10 MiB, or broke off\n")),
+    }
+}
+
+/// The headers for scripts of other origins, as Prometheus sends them, with our own ones made readable.
+fn add_cors(request: &HeaderMap, reply: &mut HeaderMap) {
+    reply.append(header::VARY, HeaderValue::from_static("Origin"));
+    if !request.contains_key(header::ORIGIN) {
+        return;
+    }
+    for (name, value) in [
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, "Accept, Authorization, Content-Type, Origin"),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, OPTIONS"),
+        (header::ACCESS_CONTROL_EXPOSE_HEADERS, "Date, Masthead-Coverage, X-Request-Id"),
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+    ] {
+        reply.insert(name, HeaderValue::from_static(value));
+    }
+}
+
+/// The one line of a request for data.
+fn log_line(endpoint: &str, id: &str, call: &Call, reply: &Reply, took: Duration) {
+    /// Bytes of a query in the log, at most.
+    const QUERY_BYTES_MAX: usize = 1024;
+    let query = match call.params.get("query") {
+        "" => call.params.all("match[]").join(" "),
+        query => query.to_owned(),
+    };
+    let query = &query[..query.floor_char_boundary(QUERY_BYTES_MAX)];
+    let coverage = reply.headers.get(coverage::HEADER).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let (status, outcome) = (reply.status.as_u16(), reply.outcome);
+    let took_ms = took.as_secs_f64() * 1000.0;
+    let peak_bytes = reply.cost.peak_bytes;
+    match &reply.error {
+        Some(error) => tracing::info!(id, endpoint, query, status, outcome, took_ms, error, coverage, "query failed"),
+        None => tracing::info!(id, endpoint, query, status, outcome, took_ms, peak_bytes, coverage, "query"),
+    }
+}
+
+/// Makes request ids that differ within this process and most likely among processes.
+#[derive(Default)]
+struct RequestIds {
+    seed: RandomState,
+    count: AtomicU64,
+}
+
+impl RequestIds {
+    /// The id that came with the request, if it is fit for a header and a log line, or a new one.
+    fn of(&self, headers: &HeaderMap) -> String {
+        let given = headers.get("x-request-id").and_then(|value| value.to_str().ok());
+        match given.filter(|id| (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic())) {
+            Some(id) => id.to_owned(),
+            None => format!("{:016x}", self.seed.hash_one(self.count.fetch_add(1, Ordering::Relaxed))),
+        }
+    }
+}

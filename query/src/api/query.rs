@@ -1,0 +1,213 @@
+//! `/api/v1/query`, `/api/v1/query_range` and `/api/v1/query_exemplars`.
+
+use std::time::Duration;
+
+use masthead_store::labels::quote;
+
+use super::encode::{self, Data, QueryData, Success};
+use super::params::{Params, invalid};
+use super::time::{self, Time};
+use super::{Api, ApiError, Call, Reply};
+use crate::plan::Timeline;
+use crate::promql;
+use crate::promql::ast::ExprKind;
+use crate::querier::{Answer, Choices, Cost, Request};
+
+/// Steps of a range query, at most, beyond the first.
+const STEPS_MAX: i64 = 11_000;
+
+/// `/api/v1/query`.
+pub(super) async fn instant(api: &Api, call: &Call) -> Result<Reply, ApiError> {
+    let params = &call.params;
+    let limit = params.limit()?;
+    let at = params.time_or("time", Time::from_clock(call.now))?.engine_ms();
+    let (timeout, lookback) = (timeout(api, params)?, lookback(api, params)?);
+    let request = Request {
+        expression: params.get("query").to_owned(),
+        timeline: Timeline::instant(at),
+        instant: true,
+        end: None,
+        lookback,
+        choices: choices(api, params, timeout)?,
+    };
+    answer(api, call, request, limit).await
+}
+
+/// `/api/v1/query_range`.
+pub(super) async fn range(api: &Api, call: &Call) -> Result<Reply, ApiError> {
+    let params = &call.params;
+    let limit = params.limit()?;
+    let (timeline, end) = timeline(params)?;
+    let (timeout, lookback) = (timeout(api, params)?, lookback(api, params)?);
+    let request = Request {
+        expression: params.get("query").to_owned(),
+        timeline,
+        instant: false,
+        end: Some(end),
+        lookback,
+        choices: choices(api, params, timeout)?,
+    };
+    answer(api, call, request, limit).await
+}
+
+/// The steps that `start`, `end` and `step` give, and the end as it was asked for, checked in the order of queryRange in
+/// web/api/v1/api.go.
+fn timeline(params: &Params) -> Result<(Timeline, i64), String> {
+    let (start, end) = (params.time("start")?, params.time("end")?);
+    let end_before_start = || invalid("end", "end timestamp must not be before start time");
+    if end < start {
+        return Err(end_before_start());
+    }
+    let step = params.duration("step")?;
+    // Prometheus fails with an internal error for steps below 1 ms.
+    if step < 1_000_000 {
+        let fault = "zero or negative query resolution step widths are not accepted. Try a positive integer";
+        return Err(invalid("step", fault));
+    }
+    if end.since(start) / step > STEPS_MAX {
+        return Err("exceeded maximum resolution of 11,000 points per timeseries. \
+                    Try decreasing the query resolution (?step=XX)"
+            .to_owned());
+    }
+    let (start, end, step) = (start.engine_ms(), end.engine_ms(), step / 1_000_000);
+    // Times far outside wrap, each by itself.
+    let count = end.checked_sub(start).filter(|range| (0..=step.saturating_mul(2 * STEPS_MAX)).contains(range));
+    let count = count.ok_or_else(end_before_start)? / step + 1;
+    Ok((Timeline { start, step, count: count as usize }, end))
+}
+
+/// The time for a query: `timeout`, at most what the operator allows.
+pub(super) fn timeout(api: &Api, params: &Params) -> Result<Duration, String> {
+    let longest = api.config.query.timeout;
+    if params.get("timeout").is_empty() {
+        return Ok(longest);
+    }
+    let nanos = params.duration("timeout")?;
+    Ok(Duration::from_nanos(u64::try_from(nanos).unwrap_or(0)).min(longest))
+}
+
+/// `lookback_delta` in ms; none, or none above 0, is the default.
+fn lookback(api: &Api, params: &Params) -> Result<i64, String> {
+    let default = api.config.query.lookback_delta;
+    match params.get("lookback_delta") {
+        "" => Ok(default),
+        text => match time::parse_duration(text) {
+            Ok(nanos) if nanos > 0 => Ok((nanos / 1_000_000).max(1)),
+            Ok(_) => Ok(default),
+            Err(fault) => Err(format!("error parsing lookback delta duration: {fault}")),
+        },
+    }
+}
+
+/// `dedup`, `replicaLabels[]` and `partial_response`, as Thanos has them: replica labels that are given replace the
+/// configured ones, an empty one turns deduplication off.
+pub(super) fn choices(api: &Api, params: &Params, timeout: Duration) -> Result<Choices, String> {
+    let dedup = params.flag_or("dedup", true)?;
+    let replica_labels = match () {
+        () if !dedup => vec![],
+        () if params.has("replicaLabels[]") => {
+            params.all("replicaLabels[]").into_iter().filter(|name| !name.is_empty()).map(Into::into).collect()
+        }
+        () => api.config.query.replica_labels.clone(),
+    };
+    let partial_response = params.flag_or("partial_response", api.config.query.partial_response)?;
+    Ok(Choices { replica_labels, partial_response, timeout })
+}
+
+async fn answer(api: &Api, call: &Call, request: Request, limit: usize) -> Result<Reply, ApiError> {
+    if request.choices.timeout.is_zero() {
+        return Err(ApiError::bad_data(invalid("query", "context deadline exceeded")));
+    }
+    let (timeline, instant) = (request.timeline, request.instant);
+    let Answer { mut value, mut warnings, infos, coverage, cost, held } =
+        api.querier.run(request).await.map_err(|error| ApiError::of(error).about("query"))?;
+    encode::check(&value).map_err(ApiError::of)?;
+    if encode::truncate(&mut value, limit) {
+        warnings.push("results truncated due to limit".to_owned());
+    }
+    let stats = call.params.get("stats");
+    if !matches!(stats, "" | "true" | "all") {
+        warnings.push(format!(
+            "value {} for parameter \"stats\" is deprecated and will be rejected in the next major release, use \"true\" or \
+             \"all\"",
+            quote(stats)
+        ));
+    }
+    let stats = (!stats.is_empty()).then(|| timings(&cost));
+    let data = Data::Query(QueryData { value, timeline, instant, stats, held });
+    Ok(api.reply(call, Success { data, warnings, infos, coverage: None }, coverage, cost))
+}
+
+/// `stats`: the timings, in seconds. Samples are not counted.
+fn timings(cost: &Cost) -> String {
+    let seconds = |duration: Duration| duration.as_secs_f64();
+    let executed = cost.prepared + cost.evaluated;
+    format!(
+        "{{\"timings\":{{\"evalTotalTime\":{},\"resultSortTime\":0,\"queryPreparationTime\":{},\"innerEvalTime\":{},\
+         \"execQueueTime\":{},\"execTotalTime\":{}}}}}",
+        seconds(executed),
+        seconds(cost.prepared),
+        seconds(cost.evaluated),
+        seconds(cost.queued),
+        seconds(cost.queued + executed)
+    )
+}
+
+/// `/api/v1/query_exemplars`: the parameters are checked as Prometheus checks them; no source serves exemplars yet.
+pub(super) async fn exemplars(api: &Api, call: &Call) -> Result<Reply, ApiError> {
+    let params = &call.params;
+    let (start, end) = (params.time_or("start", Time::MIN)?, params.time_or("end", Time::MAX)?);
+    if end < start {
+        return Err(ApiError::bad_data("end timestamp must not be before start timestamp".to_owned()));
+    }
+    let expr = promql::parse(params.get("query"), &api.config.parse_options())
+        .map_err(|error| ApiError::bad_data(error.to_string()))?;
+    let mut selectors = false;
+    expr.walk(|node| selectors |= matches!(node.kind, ExprKind::Vector(_) | ExprKind::Matrix(_)));
+    if !selectors {
+        return Ok(Reply::no_content());
+    }
+    Ok(Reply::plain(Success::of(Data::Json(b"[]".to_vec()))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn steps(query: &str) -> Result<(Timeline, i64), String> {
+        timeline(&Params::new(None, Some(query)))
+    }
+
+    #[test]
+    fn ranges_are_checked_in_prometheus_order() {
+        for (query, fault) in [
+            ("", "invalid parameter \"start\": cannot parse \"\" to a valid timestamp"),
+            ("start=1", "invalid parameter \"end\": cannot parse \"\" to a valid timestamp"),
+            ("start=2&end=1&step=x", "invalid parameter \"end\": end timestamp must not be before start time"),
+            ("start=1&end=2&step=x", "invalid parameter \"step\": cannot parse \"x\" to a valid duration"),
+            (
+                "start=1&end=2&step=-1",
+                "invalid parameter \"step\": zero or negative query resolution step widths are not accepted. Try a \
+                 positive integer",
+            ),
+            (
+                "start=1&end=2&step=0.0001",
+                "invalid parameter \"step\": zero or negative query resolution step widths are not accepted. Try a \
+                 positive integer",
+            ),
+            (
+                "start=0&end=11001&step=1",
+                "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution \
+                 (?step=XX)",
+            ),
+        ] {
+            assert_eq!(steps(query).unwrap_err(), fault, "{query}");
+        }
+        assert_eq!(steps("start=0&end=11000&step=1").unwrap().0.count, 11_001);
+        assert_eq!(steps("start=0&end=11000.9&step=1").unwrap().0.count, 11_001);
+        assert_eq!(
+            steps("start=10&end=20.5&step=5m").unwrap(),
+            (Timeline { start: 10_000, step: 300_000, count: 1 }, 20_500)
+        );
+    }
+}

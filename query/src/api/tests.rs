@@ -1,0 +1,350 @@
+//! The API as clients see it, over stores in memory.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use masthead_store::testing::MemoryStore;
+use masthead_store::{Budget, Labels, Samples, Store, StoreError, StoreErrorKind, StoreState};
+
+use super::*;
+
+/// 2023-11-14T22:13:20Z.
+const T: i64 = 1_700_000_000;
+
+fn series(pairs: &[(&str, &str)], values: &[f64]) -> (Labels, Samples) {
+    let timestamps = (0..values.len() as i64).map(|i| (T + i * 60) * 1000).collect();
+    (Labels::from_pairs(pairs.iter().copied()), Samples { timestamps, values: values.to_vec(), ..Samples::default() })
+}
+
+fn east() -> MemoryStore {
+    let external = Labels::from_pairs([("cluster", "prod-us-east"), ("replica", "a")]);
+    let all = [
+        series(&[("__name__", "up"), ("job", "api")], &[1.0, 1.0]),
+        series(&[("__name__", "up"), ("job", "<db>")], &[0.0, 1.0]),
+        series(&[("__name__", "with.dot"), ("label.dot", "x")], &[2.5]),
+    ];
+    MemoryStore::new("east:10901", &external, &all)
+}
+
+fn dead_west() -> MemoryStore {
+    let external = Labels::from_pairs([("cluster", "prod-eu-west"), ("replica", "a")]);
+    let error = StoreError::new(StoreErrorKind::Unavailable, "connect: refused");
+    let since = UNIX_EPOCH + Duration::from_secs(T as u64);
+    MemoryStore::new("west:10901", &external, &[series(&[("__name__", "up")], &[1.0])])
+        .with_state(StoreState::Down { since, error })
+}
+
+fn api_over(stores: Vec<Arc<dyn Store>>, change: impl FnOnce(&mut Config)) -> Arc<Api> {
+    let mut config = Config::default();
+    config.query.replica_labels = vec!["replica".into()];
+    change(&mut config);
+    let config = Arc::new(config);
+    let metrics = Arc::new(Metrics::new(config.limits.memory));
+    let memory = Budget::new("process", config.limits.memory);
+    let api = Api::new(config, Arc::new(StoreSet::fixed(stores)), metrics, memory).unwrap();
+    api.set_ready();
+    Arc::new(api)
+}
+
+struct Got {
+    status: u16,
+    headers: HeaderMap,
+    body: String,
+}
+
+impl Got {
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+async fn ask(api: &Arc<Api>, request: http::request::Builder, body: &'static str) -> Got {
+    let response = serve(api.clone(), request.body(Body::from(body)).unwrap()).await;
+    let (head, body) = response.into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+    Got { status: head.status.as_u16(), headers: head.headers, body: String::from_utf8(body.to_vec()).unwrap() }
+}
+
+async fn get(api: &Arc<Api>, path: &str) -> Got {
+    ask(api, http::Request::get(path), "").await
+}
+
+/// What the sentences of an error look like.
+fn error(kind: &str, text: &str) -> String {
+    String::from_utf8(encode::error_body(kind, text)).unwrap()
+}
+
+#[tokio::test]
+#[ignore = "the engine has no selectors yet"]
+async fn a_complete_answer_is_prometheus_own_with_a_header() {
+    let api = api_over(vec![Arc::new(east())], |_| {});
+    let got = get(&api, "/api/v1/query?query=up&time=1700000060").await;
+    assert_eq!(got.status, 200);
+    assert_eq!(
+        got.body,
+        concat!(
+            r#"{"status":"success","data":{"resultType":"vector","result":["#,
+            r#"{"metric":{"__name__":"up","cluster":"prod-us-east","job":"<db>"},"value":[1700000060,"1"]},"#,
+            r#"{"metric":{"__name__":"up","cluster":"prod-us-east","job":"api"},"value":[1700000060,"1"]}]}}"#
+        )
+    );
+    assert_eq!(got.header("content-type"), "application/json");
+    assert_eq!(got.header("masthead-coverage"), "complete");
+    assert_eq!(got.header("cache-control"), "");
+    assert_eq!(got.header("x-request-id").len(), 16);
+    let range = get(&api, "/api/v1/query_range?query=sum(up)&start=1700000000&end=1700000060.5&step=1m").await;
+    assert_eq!(
+        range.body,
+        concat!(
+            r#"{"status":"success","data":{"resultType":"matrix","result":["#,
+            r#"{"metric":{},"values":[[1700000000,"1"],[1700000060,"2"]]}]}}"#
+        )
+    );
+    let health = get(&api, "/api/v1/query?query=1%2B1&time=4").await;
+    assert_eq!(health.body, r#"{"status":"success","data":{"resultType":"scalar","result":[4,"2"]}}"#);
+}
+
+#[tokio::test]
+#[ignore = "the engine has no selectors yet"]
+async fn what_is_missing_is_named_in_header_warning_and_json() {
+    let api = api_over(vec![Arc::new(east()), Arc::new(dead_west())], |_| {});
+    for path in [
+        "/api/v1/query?query=count(up)&time=1700000060&coverage=true",
+        "/api/v1/series?match[]=up&coverage=true",
+        "/api/v1/labels?coverage=true",
+        "/api/v1/label/job/values?coverage=true",
+    ] {
+        let got = get(&api, path).await;
+        assert_eq!(got.status, 200, "{path}: {}", got.body);
+        assert_eq!(got.header("masthead-coverage"), "partial; answered=1; asked=2; missing=\"prod-eu-west\"", "{path}");
+        assert_eq!(got.header("cache-control"), "no-store");
+        let json: serde_json::Value = serde_json::from_str(&got.body).unwrap();
+        assert_eq!(
+            json["warnings"],
+            serde_json::json!([
+                "store west:10901 (cluster \"prod-eu-west\") is missing since 2023-11-14T22:13:20Z: connect: refused"
+            ])
+        );
+        assert_eq!(json["coverage"]["missing"], serde_json::json!(["prod-eu-west"]), "{path}");
+        let refused = get(&api, &format!("{path}&partial_response=false")).await;
+        assert_eq!(refused.status, 503, "{path}");
+        assert_eq!(refused.header("masthead-coverage"), got.header("masthead-coverage"));
+        assert_eq!(refused.header("cache-control"), "no-store");
+        let text = "the answer would be incomplete and partial_response is off; west:10901: connect: refused";
+        assert_eq!(refused.body, error("unavailable", text));
+    }
+    // A store that cannot contribute is in no other answer.
+    let got = get(&api, "/api/v1/query?query=up{cluster=\"prod-us-east\"}&time=1700000060&partial_response=0").await;
+    assert_eq!((got.status, got.header("masthead-coverage")), (200, "complete"), "{}", got.body);
+}
+
+#[tokio::test]
+async fn parameters_fail_with_prometheus_texts() {
+    let api = api_over(vec![Arc::new(east())], |_| {});
+    for (path, text) in [
+        ("/api/v1/query", "invalid parameter \"query\": unknown position: parse error: no expression found in input"),
+        ("/api/v1/query?query=up&limit=x", "invalid parameter \"limit\": strconv.Atoi: parsing \"x\": invalid syntax"),
+        (
+            "/api/v1/query?query=up&time=x",
+            "invalid parameter \"time\": invalid time value for 'time': cannot parse \"x\" to a valid timestamp",
+        ),
+        ("/api/v1/query?query=up&timeout=x", "invalid parameter \"timeout\": cannot parse \"x\" to a valid duration"),
+        ("/api/v1/query?query=up&timeout=0", "invalid parameter \"query\": context deadline exceeded"),
+        (
+            "/api/v1/query?query=up&lookback_delta=x",
+            "error parsing lookback delta duration: cannot parse \"x\" to a valid duration",
+        ),
+        ("/api/v1/query_range?query=up", "invalid parameter \"start\": cannot parse \"\" to a valid timestamp"),
+        ("/api/v1/series", "no match[] parameter provided"),
+        ("/api/v1/series?match[]=%zz", "error parsing form values: invalid URL escape \"%zz\""),
+        (
+            "/api/v1/series?match[]=up{",
+            "invalid parameter \"match[]\": 1:4: parse error: unexpected end of input inside braces",
+        ),
+        (
+            "/api/v1/series?match[]={job=%22%22}",
+            "invalid parameter \"match[]\": match[] must contain at least one non-empty matcher",
+        ),
+        ("/api/v1/labels?match[]={}", "match[] must contain at least one non-empty matcher"),
+        ("/api/v1/label/job/values?match[]=up{", "1:4: parse error: unexpected end of input inside braces"),
+        ("/api/v1/label/U__/values", "invalid label name: \"\""),
+        ("/api/v1/query_exemplars", "unknown position: parse error: no expression found in input"),
+        ("/api/v1/query_exemplars?query=up&start=2&end=1", "end timestamp must not be before start timestamp"),
+        ("/api/v1/metadata?limit=x", "limit must be a number"),
+        ("/api/v1/metadata?limit_per_metric=x", "limit_per_metric must be a number"),
+        ("/api/v1/rules?type=x", "invalid parameter \"type\": not supported value \"x\""),
+        (
+            "/api/v1/rules?group_limit=x",
+            "invalid parameter \"group_limit\": group_limit needs to be a valid number: strconv.ParseInt: parsing \"x\": \
+             invalid syntax",
+        ),
+    ] {
+        let got = get(&api, path).await;
+        assert_eq!((got.status, got.body.as_str()), (400, error("bad_data", text).as_str()), "{path}");
+        assert_eq!(got.header("cache-control"), "no-store");
+    }
+}
+
+#[tokio::test]
+async fn the_empty_forms() {
+    let api = api_over(vec![Arc::new(east())], |_| {});
+    for (path, status, body) in [
+        ("/api/v1/metadata?limit=40000", 200, r#"{"status":"success","data":{}}"#),
+        ("/api/v1/rules?type=alert", 200, r#"{"status":"success","data":{"groups":[]}}"#),
+        (
+            "/api/v1/query_exemplars?query=test&start=1700000000000&end=1700000600000",
+            200,
+            r#"{"status":"success","data":[]}"#,
+        ),
+        ("/api/v1/query_exemplars?query=1", 204, ""),
+        ("/api/v1/labels?start=6&end=5", 200, r#"{"status":"success","data":[]}"#),
+        ("/api/v1/label/nope/values", 200, r#"{"status":"success","data":[]}"#),
+        ("/api/v1/label//values", 404, "404 page not found\n"),
+        ("/api/v1/alertmanagers", 404, "404 page not found\n"),
+        ("/-/healthy", 200, "Masthead is healthy.\n"),
+        ("/-/ready", 200, "Masthead is ready.\n"),
+    ] {
+        let got = get(&api, path).await;
+        assert_eq!((got.status, got.body.as_str()), (status, body), "{path}");
+    }
+    let build: serde_json::Value = serde_json::from_str(&get(&api, "/api/v1/status/buildinfo").await.body).unwrap();
+    assert_eq!(build["data"]["version"], "3.14.0");
+    assert!(build["data"].get("features").is_none());
+}
+
+#[tokio::test]
+async fn labels_series_and_their_limits() {
+    let api = api_over(vec![Arc::new(east())], |_| {});
+    for (path, body) in [
+        ("/api/v1/labels?match[]=up", r#"["__name__","cluster","job"]"#),
+        ("/api/v1/labels?match[]=up&dedup=false", r#"["__name__","cluster","job","replica"]"#),
+        ("/api/v1/label/job/values", r#"["\u003cdb\u003e","api"]"#),
+        ("/api/v1/label/replica/values", "[]"),
+        ("/api/v1/label/replica/values?dedup=false", r#"["a"]"#),
+        ("/api/v1/label/U__label_2e_dot/values", r#"["x"]"#),
+        ("/api/v1/label/label%2Edot/values", r#"["x"]"#),
+        ("/api/v1/label/__name__/values?limit=1", r#"["up"],"warnings":["results truncated due to limit"]"#),
+        ("/api/v1/label/__name__/values?limit=2", r#"["up","with.dot"]"#),
+        ("/api/v1/label/__name__/values?match[]=up&match[]={%22with.dot%22}", r#"["up","with.dot"]"#),
+        ("/api/v1/series?match[]={job=%22api%22}", r#"[{"__name__":"up","cluster":"prod-us-east","job":"api"}]"#),
+        (
+            "/api/v1/series?match[]={job=~%22.%2B%22}&limit=1",
+            r#"[{"__name__":"up","cluster":"prod-us-east","job":"<db>"}],"warnings":["results truncated due to limit"]"#,
+        ),
+        (
+            "/api/v1/series?match[]={job=%22api%22}&match[]=up{job=%22api%22}&dedup=0",
+            r#"[{"__name__":"up","cluster":"prod-us-east","job":"api","replica":"a"}]"#,
+        ),
+        ("/api/v1/series?match[]=up&start=1&end=2", "[]"),
+    ] {
+        let got = get(&api, path).await;
+        assert_eq!(got.body, format!(r#"{{"status":"success","data":{body}}}"#), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn forms_methods_and_origins() {
+    let api = api_over(vec![Arc::new(east())], |_| {});
+    let form = || {
+        http::Request::post("/api/v1/query?query=up&time=4")
+            .header("content-type", "application/x-www-form-urlencoded; charset=utf-8")
+    };
+    let got = ask(&api, form().header("origin", "http://x").header("x-request-id", "mine-1"), "query=1%2B2").await;
+    assert_eq!(got.body, r#"{"status":"success","data":{"resultType":"scalar","result":[4,"3"]}}"#);
+    assert_eq!(got.header("access-control-allow-origin"), "*");
+    assert!(got.header("access-control-expose-headers").contains("Masthead-Coverage"));
+    assert_eq!(got.header("x-request-id"), "mine-1");
+    let got = ask(&api, http::Request::options("/api/v1/anything").header("origin", "http://x"), "").await;
+    assert_eq!((got.status, got.header("access-control-allow-methods")), (204, "GET, POST, OPTIONS"));
+    let got = ask(&api, http::Request::post("/api/v1/label/job/values"), "").await;
+    assert_eq!((got.status, got.header("allow")), (405, "GET, OPTIONS"));
+    let got = ask(&api, http::Request::get("/-/healthy").header("x-request-id", "a b"), "").await;
+    assert_eq!(got.header("x-request-id").len(), 16, "an id that does not fit a log line is replaced");
+}
+
+#[tokio::test]
+#[ignore = "the engine has no selectors yet"]
+async fn limits_and_stats_warn() {
+    let api = api_over(vec![Arc::new(east())], |_| {});
+    let got = get(&api, "/api/v1/query?query=up&time=1700000060&limit=1&stats=foo").await;
+    let json: serde_json::Value = serde_json::from_str(&got.body).unwrap();
+    assert_eq!(json["data"]["result"].as_array().unwrap().len(), 1);
+    assert!(json["data"]["stats"]["timings"]["execTotalTime"].is_number());
+    assert_eq!(
+        json["warnings"],
+        serde_json::json!([
+            "results truncated due to limit",
+            "value \"foo\" for parameter \"stats\" is deprecated and will be rejected in the next major release, use \
+             \"true\" or \"all\""
+        ])
+    );
+}
+
+#[tokio::test]
+#[ignore = "the engine has no selectors yet"]
+async fn deduplication_is_chosen_by_flag_and_parameter() {
+    let external = Labels::from_pairs([("cluster", "prod-us-east"), ("replica", "b")]);
+    let other =
+        MemoryStore::new("east-b:10901", &external, &[series(&[("__name__", "up"), ("job", "api")], &[1.0, 1.0])]);
+    let api = api_over(vec![Arc::new(east()), Arc::new(other)], |_| {});
+    for (more, count) in [("", 1), ("&dedup=false", 2), ("&replicaLabels[]=", 2), ("&replicaLabels[]=cluster", 2)] {
+        let got = get(&api, &format!("/api/v1/query?query=count(up{{job=%22api%22}})&time=1700000060{more}")).await;
+        assert!(got.body.contains(&format!("\"{count}\"]")), "{more}: {}", got.body);
+    }
+}
+
+#[tokio::test]
+async fn before_all_is_ready_no_data_is_served() {
+    let api = api_over(vec![Arc::new(east())], |_| {});
+    api.ready.store(false, Ordering::Relaxed);
+    for path in ["/-/ready", "/api/v1/query?query=1", "/api/v1/labels"] {
+        let got = get(&api, path).await;
+        assert_eq!((got.status, got.body.as_str()), (503, "Service Unavailable"), "{path}");
+    }
+    assert_eq!(get(&api, "/api/v1/query?query=1").await.header("x-prometheus-stopping"), "false");
+    assert_eq!(get(&api, "/api/v1/status/buildinfo").await.status, 200);
+}
+
+#[tokio::test]
+#[ignore = "the engine has no selectors yet"]
+async fn stores_metrics_and_page_show_the_state() {
+    let api = api_over(vec![Arc::new(east()), Arc::new(dead_west())], |_| {});
+    let stores: serde_json::Value = serde_json::from_str(&get(&api, "/api/v1/stores").await.body).unwrap();
+    let stores = stores["data"]["memory"].as_array().unwrap();
+    assert_eq!((&stores[0]["name"], &stores[0]["state"]), (&"east:10901".into(), &"up".into()));
+    assert_eq!((&stores[0]["lastError"], &stores[0]["since"]), (&serde_json::Value::Null, &serde_json::Value::Null));
+    assert_eq!((&stores[1]["state"], &stores[1]["since"]), (&"down".into(), &"2023-11-14T22:13:20Z".into()));
+    assert_eq!(stores[1]["lastError"], "connect: refused");
+    assert_eq!(stores[1]["labelSets"][0]["cluster"], "prod-eu-west");
+    get(&api, "/api/v1/query?query=up&time=1700000060").await;
+    let metrics = get(&api, "/metrics").await;
+    for line in [
+        "masthead_store_up{component=\"memory\",store=\"west:10901\"} 0",
+        "masthead_store_up{component=\"memory\",store=\"east:10901\"} 1",
+        "masthead_queries_total{endpoint=\"query\",outcome=\"partial\"} 1",
+        "masthead_store_failures_total{kind=\"unavailable\",store=\"west:10901\"} 1",
+        "masthead_memory_used_bytes 0",
+        "masthead_queries_in_flight 0",
+    ] {
+        assert!(metrics.body.lines().any(|have| have == line), "{line} is not in\n{}", metrics.body);
+    }
+    let page = get(&api, "/").await;
+    assert!(page.body.contains(concat!("Version ", env!("CARGO_PKG_VERSION"))) && !page.body.contains("://"));
+}
+
+#[tokio::test]
+#[ignore = "the engine has no selectors yet"]
+async fn a_query_that_takes_too_long_ends_and_gives_everything_back() {
+    use masthead_store::testing::{Fault, FaultyStore};
+    let hanging = FaultyStore::new(Arc::new(east()), Fault::Stall(0));
+    let api = api_over(vec![Arc::new(hanging)], |_| {});
+    let got = get(&api, "/api/v1/query?query=up&time=1700000060&timeout=50ms").await;
+    assert_eq!((got.status, got.body), (503, error("timeout", "query timed out in expression evaluation")));
+    // The driver is woken; it gives its slot back when it ends.
+    for _ in 0..500 {
+        if api.metrics.in_flight.get() == 0.0 && api.querier.memory.used() == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the driver is still there");
+}

@@ -1,0 +1,87 @@
+//! The stores of this process: those of the configuration, with their life.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use futures::future::join_all;
+use masthead_store::block::{BlockStore, BlockStoreOptions};
+use masthead_store::{Budget, Store, StoreError, StoreState};
+
+use crate::config::Sources;
+use crate::metrics::StoreMetrics;
+
+/// How often block folders are listed.
+const FOLDER_INTERVAL: Duration = Duration::from_secs(30);
+
+/// All stores that queries are asked of.
+#[derive(Default)]
+pub struct StoreSet {
+    folders: Vec<Arc<BlockStore>>,
+    fixed: Vec<Arc<dyn Store>>,
+}
+
+impl StoreSet {
+    /// The stores of the configuration. Nothing is asked yet. `memory` is the process' budget.
+    ///
+    /// Errors: a folder whose path is no text.
+    pub fn new(sources: &Sources, memory: &Budget) -> Result<Self, StoreError> {
+        let mut folders = Vec::new();
+        for source in &sources.blocks {
+            let options = BlockStoreOptions::directory(&source.folder, source.labels.clone(), memory.clone())?;
+            folders.push(Arc::new(BlockStore::open(options)));
+        }
+        Ok(Self { folders, fixed: vec![] })
+    }
+
+    /// Stores that are there already; for tests and programs that embed the server.
+    pub fn fixed(stores: Vec<Arc<dyn Store>>) -> Self {
+        Self { folders: vec![], fixed: stores }
+    }
+
+    /// All stores as they stand now.
+    pub fn list(&self) -> Vec<Arc<dyn Store>> {
+        let folders = self.folders.iter().map(|folder| folder.clone() as Arc<dyn Store>);
+        folders.chain(self.fixed.iter().cloned()).collect()
+    }
+
+    /// Reads all folders, and waits until each peer has answered its first question or run out its time.
+    pub async fn first_look(&self) {
+        self.list_folders().await;
+    }
+
+    /// Looks again and again, without end.
+    pub async fn keep_fresh(&self) {
+        loop {
+            tokio::time::sleep(FOLDER_INTERVAL).await;
+            self.list_folders().await;
+        }
+    }
+
+    async fn list_folders(&self) {
+        join_all(self.folders.iter().map(|folder| async move {
+            let was_up = matches!(folder.info().state, StoreState::Up) && folder.info().last_check.is_some();
+            if let Err(error) = folder.refresh(SystemTime::now()).await {
+                // The state's own line comes once; the rest is for those who look closely.
+                match was_up {
+                    true => tracing::warn!(store = %folder.info().id, %error, "folder cannot be listed"),
+                    false => tracing::debug!(store = %folder.info().id, %error, "folder cannot be listed"),
+                }
+            }
+        }))
+        .await;
+    }
+
+    /// Writes the state of all stores into the metrics.
+    pub fn note_states(&self, metrics: &StoreMetrics) {
+        metrics.reset();
+        for store in self.list() {
+            let info = store.info();
+            let last = info.last_check.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+            let up = matches!(info.state, StoreState::Up);
+            metrics.state(&info.id, &info.component, up, last.map(|since| since.as_secs_f64()));
+        }
+        for folder in &self.folders {
+            metrics.blocks(&folder.info().id, folder.served_blocks().len(), folder.skipped());
+        }
+    }
+}
