@@ -211,7 +211,7 @@ impl Querier {
             let stores = self.stores.list();
             let options = self.fan_out_options(timeout);
             let mut coverage = Coverage::default();
-            let mut found = BTreeSet::new();
+            let mut found: BTreeSet<Box<str>> = BTreeSet::new();
             let partial = request.choices.partial_response;
             let replica_labels = &request.choices.replica_labels;
             let is_removed = |name: &str| replica_labels.iter().any(|label| **label == *name);
@@ -227,7 +227,7 @@ impl Querier {
                 coverage.merge(covered);
                 refuse_incomplete(&coverage, partial)?;
             }
-            let bytes = found.iter().map(|text: &Box<str>| text.len() + size_of::<Box<str>>()).sum();
+            let bytes = found.iter().map(|text| text.len() + size_of_val(text)).sum();
             let held = budget.reserve("names of labels", bytes)?;
             let value = found.into_iter().collect();
             let cost = Cost { queued, peak_bytes: budget.peak(), ..Cost::default() };

@@ -14,6 +14,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use masthead_store::Budget;
+use masthead_store::serve::{self, ServeOptions, StoreService};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -103,13 +104,21 @@ impl Server {
         let config = Arc::new(config);
         let stores = Arc::new(stores);
         let metrics = Arc::new(Metrics::new(config.limits.memory));
-        let api = Arc::new(Api::new(config.clone(), stores.clone(), metrics, memory)?);
+        let api = Arc::new(Api::new(config.clone(), stores.clone(), metrics, memory.clone())?);
         let (http, http_address) = listen("http-address", &config.listen.http).await?;
+        let grpc = match &config.listen.grpc {
+            Some(address) => Some(listen("grpc-address", address).await?),
+            None => None,
+        };
+        let grpc_address = grpc.as_ref().map(|(_, address)| *address);
         let (stop, stopped) = watch::channel(false);
         let mut listeners = JoinSet::new();
         listeners.spawn(serve_http(http, api.clone(), stopped.clone(), config.query.timeout));
-        let grpc_address = None;
         let (set_ready, ready) = watch::channel(false);
+        if let Some((grpc, _)) = grpc {
+            let service = store_service(&config, stores.clone(), memory);
+            listeners.spawn(serve_grpc(grpc, service, ready.clone(), stopped));
+        }
         let mut background = JoinSet::new();
         background.spawn({
             let api = api.clone();
@@ -141,6 +150,38 @@ impl Running {
         if tokio::time::timeout(self.drain + Duration::from_secs(1), drained).await.is_err() {
             tracing::warn!("some queries did not end in time");
         }
+    }
+}
+
+/// The stores of this server as a store of others.
+fn store_service(config: &Config, stores: Arc<StoreSet>, memory: Budget) -> StoreService {
+    let options = ServeOptions {
+        timeout: config.query.timeout,
+        response_timeout: config.sources.response_timeout,
+        memory_bytes_max: config.limits.query_memory,
+        ..ServeOptions::default()
+    };
+    StoreService::new(Arc::new(move || stores.list()), memory, options)
+}
+
+/// Serves once all is ready, since what it advertises before that would keep questions away.
+async fn serve_grpc(
+    listener: TcpListener,
+    service: StoreService,
+    mut ready: watch::Receiver<bool>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let mut stop = stopped.clone();
+    tokio::select! {
+        _ = stop.wait_for(|stop| *stop) => return,
+        _ = ready.wait_for(|ready| *ready) => {}
+    }
+    let until = async move {
+        // It fails only when the server ends.
+        let _ = stopped.wait_for(|stop| *stop).await;
+    };
+    if let Err(error) = serve::listen(service, listener, until).await {
+        tracing::error!(%error, "the StoreAPI server ended");
     }
 }
 

@@ -252,9 +252,9 @@ pub async fn serve(api: Arc<Api>, request: http::Request<Body>) -> Response {
     let routed = route(&head.method, &head.uri);
     let mut log = None;
     let mut reply = match routed {
-        Err(reply) => reply,
+        Err(reply) => *reply,
         Ok((route, name)) => match read_params(&head, body).await {
-            Err(reply) => reply,
+            Err(reply) => *reply,
             Ok(params) => {
                 let call = Call { params, name, now: SystemTime::now() };
                 let reply = answer(&api, route, &call).await;
@@ -292,14 +292,14 @@ async fn answer(api: &Api, route: &Route, call: &Call) -> Reply {
 }
 
 /// The endpoint of a request and what its path has in place of `*`; or the answer, where there is none.
-fn route(method: &Method, uri: &Uri) -> Result<(&'static Route, String), Reply> {
+fn route(method: &Method, uri: &Uri) -> Result<(&'static Route, String), Box<Reply>> {
     let path = uri.path();
     if method == Method::OPTIONS && path.starts_with("/api/v1/") {
-        return Err(Reply::no_content());
+        return Err(Box::new(Reply::no_content()));
     }
     let found = ROUTES.iter().find_map(|route| Some((route, match_path(route.path, path)?)));
     let Some((route, name)) = found else {
-        return Err(status::text(StatusCode::NOT_FOUND, "404 page not found\n"));
+        return Err(Box::new(status::text(StatusCode::NOT_FOUND, "404 page not found\n")));
     };
     let allowed = match *method {
         Method::GET => true,
@@ -313,7 +313,7 @@ fn route(method: &Method, uri: &Uri) -> Result<(&'static Route, String), Reply> 
     let mut reply = status::text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n");
     let allow = if route.post { "GET, OPTIONS, POST" } else { "GET, OPTIONS" };
     reply.headers.insert(header::ALLOW, HeaderValue::from_static(allow));
-    Err(reply)
+    Err(Box::new(reply))
 }
 
 /// What `path` has in place of the `*` of `pattern`, decoded and not empty; None where it does not match.
@@ -326,7 +326,7 @@ fn match_path(pattern: &str, path: &str) -> Option<String> {
 }
 
 /// The parameters of URL and body; or the answer, where the body cannot be read.
-async fn read_params(head: &http::request::Parts, body: Body) -> Result<Params, Reply> {
+async fn read_params(head: &http::request::Parts, body: Body) -> Result<Params, Box<Reply>> {
     let is_form = head.headers.get(header::CONTENT_TYPE).is_some_and(|value| {
         let value = value.as_bytes();
         let kind = value.split(|b| *b == b';').next().unwrap_or_default();
@@ -340,7 +340,10 @@ async fn read_params(head: &http::request::Parts, body: Body) -> Result<Params, 
             let bytes = collected.to_bytes();
             Ok(Params::new(Some(&String::from_utf8_lossy(&bytes)), head.uri.query()))
         }
-        Err(_) => Err(status::text(StatusCode::PAYLOAD_TOO_LARGE, "the form is larger than 10 MiB, or broke off\n")),
+        Err(_) => {
+            let text = "the form is larger than 10 MiB, or broke off\n";
+            Err(Box::new(status::text(StatusCode::PAYLOAD_TOO_LARGE, text)))
+        }
     }
 }
 
