@@ -70,7 +70,6 @@ impl<'a> Lexer<'a> {
     }
 
     /// A lexer of a series description.
-    #[expect(dead_code, reason = "series descriptions come with their parser")]
     pub(super) fn series(text: &'a str) -> Self {
         Self { series: true, ..Self::new(text) }
     }

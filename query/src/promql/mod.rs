@@ -20,6 +20,7 @@ mod number;
 mod parser;
 pub mod print;
 mod quote;
+pub mod series;
 #[cfg(test)]
 mod tests;
 mod token;

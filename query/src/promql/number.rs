@@ -16,6 +16,9 @@ const UNITS: [(&str, u64); 7] = [
     ("ms", SECOND / 1000),
 ];
 
+/// Go's NaN, which is not Rust's.
+const NAN: f64 = f64::from_bits(0x7ff8_0000_0000_0001);
+
 /// The value of a number token: Go's `ParseInt` with base 0, else its `ParseFloat`. The error is Go's.
 pub(super) fn parse_number(text: &str) -> Result<f64, String> {
     if let Some(integer) = parse_integer(text) {
@@ -32,6 +35,7 @@ pub(super) fn parse_number(text: &str) -> Result<f64, String> {
     }
     match plain.parse::<f64>() {
         Ok(value) if value.is_infinite() && plain.contains(|c: char| c.is_ascii_digit()) => fault("value out of range"),
+        Ok(value) if value.is_nan() => Ok(NAN),
         Ok(value) => Ok(value),
         Err(_) => fault("invalid syntax"),
     }
@@ -164,9 +168,9 @@ pub(super) fn format_float(value: f64) -> String {
     value.to_string()
 }
 
-/// A float as Go's `%v`: shortest, with an exponent below 1e-4 and from 1e21 on.
+/// A float as Go's `%v`: shortest, with an exponent below 1e-4 and from 1e6 on.
 pub(super) fn format_shortest(value: f64) -> String {
-    if value == 0.0 || !value.is_finite() || (1e-4..1e21).contains(&value.abs()) {
+    if value == 0.0 || !value.is_finite() || (1e-4..1e6).contains(&value.abs()) {
         return format_float(value);
     }
     let scientific = format!("{value:e}");
@@ -250,6 +254,8 @@ mod tests {
             (1.0, "1", "1"),
             (0.5, "0.5", "0.5"),
             (1e21, "1000000000000000000000", "1e+21"),
+            (123456.0, "123456", "123456"),
+            (1234567.5, "1234567.5", "1.2345675e+06"),
             (1.5e-7, "0.00000015", "1.5e-07"),
             (f64::INFINITY, "+Inf", "+Inf"),
             (f64::NEG_INFINITY, "-Inf", "-Inf"),

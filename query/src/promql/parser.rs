@@ -23,6 +23,7 @@ use super::{Features, Limits, ParseOptions, Steps};
 mod duration;
 mod modifiers;
 mod selector;
+mod series;
 
 /// Why parsing ended.
 pub(super) enum Stop {
@@ -67,6 +68,11 @@ impl<'a> Parser<'a> {
     /// A parser of an expression or a selector. Refuses texts beyond the limit on bytes.
     pub(super) fn new(query: &'a str, options: &ParseOptions) -> Result<Self, Fault> {
         Self::with_lexer(query, Lexer::new(query), options)
+    }
+
+    /// A parser of a series description.
+    pub(super) fn series(query: &'a str, options: &ParseOptions) -> Result<Self, Fault> {
+        Self::with_lexer(query, Lexer::series(query), options)
     }
 
     fn with_lexer(query: &'a str, lexer: Lexer<'a>, options: &ParseOptions) -> Result<Self, Fault> {

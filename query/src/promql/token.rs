@@ -196,6 +196,19 @@ impl Kind {
             )
     }
 
+    /// Whether a value of a series description can begin with the token.
+    pub(super) fn begins_series_item(self) -> bool {
+        matches!(
+            self,
+            Kind::Blank
+                | Kind::OpenHistogram
+                | Kind::Identifier
+                | Kind::Number
+                | Kind::Duration
+                | Kind::Operator(BinaryOp::Add | BinaryOp::Sub)
+        )
+    }
+
     /// Whether an expression can begin with the token.
     pub(super) fn begins_expression(self) -> bool {
         self.is_metric_name()

@@ -90,7 +90,7 @@ impl Lexer<'_> {
                 self.token(Kind::Operator(BinaryOp::Sub))
             }
             Some(c) if c.is_ascii_digit() => {
-                self.at = self.start;
+                self.at -= 1;
                 self.plain_number()
             }
             Some(']') => {
