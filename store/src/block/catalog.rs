@@ -88,7 +88,8 @@ enum Meta {
 pub(crate) async fn read(access: &Access, previous: &View, now: SystemTime) -> Result<View, StoreError> {
     let folders = access.bucket.folders().await?;
     let head = folders.iter().any(|name| name == "wal" || name == "chunks_head");
-    let ulids: BTreeSet<Ulid> = folders.iter().filter_map(|name| name.parse().ok()).collect();
+    let ulid = |name: &String| name.parse().ok().filter(|ulid: &Ulid| ulid.to_string() == *name);
+    let ulids: BTreeSet<Ulid> = folders.iter().filter_map(ulid).collect();
     let found = at_once(ulids.into_iter().map(|ulid| find(access, previous, ulid))).await;
     Ok(judge(found, &access.labels, head, previous, now))
 }
@@ -110,24 +111,15 @@ async fn find(access: &Access, previous: &View, ulid: Ulid) -> Found {
     };
     let mut found = Found { ulid, meta, marked: None, tombstones: None };
     let Meta::Good(meta) = &found.meta else { return found };
-    let extra = match &meta.thanos {
-        Some(_) => match access.bucket.whole(&format!("{ulid}/deletion-mark.json"), META_BYTES_MAX).await {
-            Ok(mark) => {
-                found.marked = mark.and_then(|bytes| deletion_time(&bytes));
-                Ok(())
-            }
-            Err(e) => Err(e),
-        },
-        None => match access.bucket.version(&format!("{ulid}/tombstones")).await {
-            Ok(version) => {
-                found.tombstones = Some(version.unwrap_or_default());
-                Ok(())
-            }
-            Err(e) => Err(e),
-        },
-    };
-    if let Err(e) = extra {
-        found.meta = Meta::Unreadable(e);
+    if meta.thanos.is_some() {
+        // A mark that cannot be read does not count: to serve a block too long does no harm.
+        let mark = access.bucket.whole(&format!("{ulid}/deletion-mark.json"), META_BYTES_MAX).await;
+        found.marked = mark.ok().flatten().and_then(|bytes| deletion_time(&bytes));
+    } else {
+        match access.bucket.version(&format!("{ulid}/tombstones")).await {
+            Ok(version) => found.tombstones = Some(version.unwrap_or_default()),
+            Err(e) => found.meta = Meta::Unreadable(e),
+        }
     }
     found
 }

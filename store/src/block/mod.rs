@@ -176,7 +176,9 @@ impl BlockStore {
 
     /// Facts for pruning. Label sets and times take in what is known to lack, so that who asks for it hears of it.
     fn info_of(&self, view: &View, gaps: &[Gap], state: StoreState, now: SystemTime) -> Arc<StoreInfo> {
-        let blocks = || view.blocks.iter().map(|block| (&block.labels, block.meta.min_time, block.meta.max_time - 1));
+        let blocks = || {
+            view.blocks.iter().map(|block| (&block.labels, block.meta.min_time, block.meta.max_time.saturating_sub(1)))
+        };
         let lacking = gaps.iter().map(|gap| (&gap.labels, gap.min_time, gap.max_time));
         let mut label_sets: Vec<Labels> = Vec::new();
         let (mut min_time, mut max_time) = (Millis::MAX, Millis::MIN);

@@ -642,6 +642,67 @@ async fn folders_and_blocks_that_go_are_named() {
     assert!(store.served_blocks().is_empty());
 }
 
+/// The same over an object store that is no local folder, where data is cached too.
+#[tokio::test]
+async fn another_object_store_gives_the_same() {
+    use object_store::memory::InMemory;
+    use object_store::{ObjectStore, ObjectStoreExt, path::Path as ObjectPath};
+    let Some(data) = golden("prometheus-3.14/floats/data") else { return };
+    let remote = Arc::new(InMemory::new());
+    for folder in folders(&data) {
+        let mut files = vec!["meta.json".to_owned(), "index".into(), "tombstones".into()];
+        let segments = std::fs::read_dir(folder.join("chunks")).unwrap();
+        files.extend(segments.map(|entry| format!("chunks/{}", entry.unwrap().file_name().to_str().unwrap())));
+        for file in files {
+            let ulid = folder.file_name().unwrap().to_str().unwrap();
+            let path = ObjectPath::from(format!("tenant/metrics/{ulid}/{file}"));
+            remote.put(&path, std::fs::read(folder.join(file)).unwrap().into()).await.unwrap();
+        }
+    }
+    let remote: Arc<dyn ObjectStore> = remote;
+    let process = Budget::new("process", 8 << 20);
+    let bucket = Bucket::new(remote, ObjectPath::from("tenant/metrics"), process.clone(), 1 << 20);
+    let (id, labels) = ("blocks:remote".into(), Labels::empty());
+    let store = BlockStore::open(BlockStoreOptions { id, bucket, labels, budget: process.clone() });
+    store.refresh(SystemTime::now()).await.unwrap();
+    let local = refreshed(&data, &[]).await;
+    for name in ["many", "fast_total", "none"] {
+        for _ in 0..2 {
+            let one = || request(vec![Matcher::equal("__name__", name)]);
+            let strip = |all: Vec<Series>| -> Vec<(Labels, Vec<Chunk>)> {
+                all.into_iter().map(|mut s| (s.labels, s.lanes.remove(0).chunks)).collect()
+            };
+            let (ours, theirs) = (all_of(&store, one()).await.unwrap(), all_of(&local, one()).await.unwrap());
+            assert!(strip(ours) == strip(theirs), "{name}");
+        }
+    }
+    assert!(process.used() > 0, "indexes and ranges are reserved");
+    drop(store);
+    assert_eq!(process.used(), 0);
+}
+
+/// A limit gives the first series of each block, and the first names and values.
+#[tokio::test]
+async fn limits_cut_at_the_front() {
+    let Some(data) = golden("prometheus-3.14/floats/data") else { return };
+    let store = refreshed(&data, &[]).await;
+    let whole = || request(vec![Matcher::equal("__name__", "many")]);
+    let limited = || Select { limit: 3, ..whole() };
+    for (one, all) in store
+        .select(Arc::new(limited()), Budget::unlimited())
+        .into_iter()
+        .zip(store.select(Arc::new(whole()), Budget::unlimited()))
+    {
+        let (one, all) = (collect(one).await.unwrap(), collect(all).await.unwrap());
+        let labels = |series: &[Series]| series.iter().map(|s| s.labels.clone()).collect::<Vec<_>>();
+        assert_eq!(labels(&one), labels(&all[..all.len().min(3)]));
+    }
+    let names = store.label_names(Arc::new(Select { limit: 2, ..request(vec![]) })).await.unwrap();
+    assert_eq!(names, store.label_names(Arc::new(request(vec![]))).await.unwrap()[..2]);
+    let values = store.label_values("id".into(), Arc::new(limited())).await.unwrap();
+    assert_eq!(values, store.label_values("id".into(), Arc::new(whole())).await.unwrap()[..3]);
+}
+
 /// Tombstones that change are read again.
 #[tokio::test]
 async fn later_deletions_are_seen() {
