@@ -183,7 +183,7 @@ fn ln_1p_tiny(f: f64, k: f64, correction: f64, half_square: f64) -> f64 {
 }
 
 /// `x` to the power of `y` (math/pow.go): whole powers by repeated squaring, the rest by `exp` and `ln`.
-pub(super) fn pow(x: f64, y: f64) -> f64 {
+pub(crate) fn pow(x: f64, y: f64) -> f64 {
     if let Some(special) = special_pow(x, y) {
         return special;
     }

@@ -46,6 +46,7 @@ use crate::annotations::Annotations;
 use crate::error::QueryError;
 use crate::plan::Names;
 pub(crate) use arithmetic::{go_max, go_min};
+pub(crate) use go_math::pow;
 pub use result::evaluate;
 
 /// Where a selection's series come from: the engine's side of a feed. `next` may wait; it is called by the driver thread only.

@@ -58,7 +58,7 @@ fn seconds(expr: &DurationExpr, times: &QueryTimes) -> Result<f64, QueryError> {
                 BinaryOp::Div => a / b,
                 BinaryOp::Mod if b == 0.0 => return Err(refuse(expr, "modulo by zero")),
                 BinaryOp::Mod => a % b,
-                BinaryOp::Pow => a.powf(b),
+                BinaryOp::Pow => crate::engine::pow(a, b),
                 other => return Err(refuse(expr, &format!("unexpected duration expression operator {other:?}"))),
             }
         }
