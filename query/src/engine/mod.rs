@@ -9,6 +9,7 @@ mod absent;
 mod aggregate;
 mod arithmetic;
 pub mod batch;
+mod buckets;
 mod build;
 mod classic_histogram;
 mod count_values;

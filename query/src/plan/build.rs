@@ -7,6 +7,7 @@ use super::node::{Aggregate, Join, Map, Names, Plan, Scan, ScanFunction, ScanSpe
 use super::times::QueryTimes;
 use super::{PlanOptions, Timeline};
 use crate::error::QueryError;
+use crate::promql;
 use crate::promql::ast::{
     self, AggregateOp, At, BinaryOp, DurationExpr, Expr, ExprKind, RangeExtension, Span, UnaryOp, ValueType,
 };
@@ -289,8 +290,9 @@ impl Builder<'_> {
         let (mut label, mut parameter) = (None, None);
         match parameter_expr.map(|expr| &expr.kind) {
             Some(ExprKind::String(text)) if aggregate.op == AggregateOp::CountValues => {
-                if text.is_empty() {
-                    return Err(QueryError::Execution("invalid label name \"\"".into()));
+                if !is_label_name(text) {
+                    let text = promql::quote_literal(text);
+                    return Err(QueryError::Execution(format!("invalid label name {text}")));
                 }
                 label = Some(text.as_str().into());
                 if !aggregate.without {
@@ -330,6 +332,11 @@ impl Builder<'_> {
         let names = if keeps_name { input.names } else { NameSpread::None };
         Ok(Built { plan, names, whole: true })
     }
+}
+
+/// Whether a label can have this name: any UTF-8 but the empty text.
+pub(super) fn is_label_name(name: &str) -> bool {
+    !name.is_empty() && promql::is_utf8(name)
 }
 
 /// Whether the operator makes something new of a metric (promql/engine.go, changesMetricSchema).

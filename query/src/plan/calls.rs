@@ -3,7 +3,7 @@
 use masthead_store::labels::METRIC_NAME;
 use masthead_store::{Labels, MatchOp, Matcher, Millis};
 
-use super::build::{Builder, Built, NameSpread, check_extension, strip};
+use super::build::{Builder, Built, NameSpread, check_extension, is_label_name, strip};
 use super::node::{ClassicHistogram, HistogramFunction, Info, Order, Plan, Relabel, Scan, ScanFunction};
 use super::times::go_duration;
 use super::{Names, ScanSpec, Timeline};
@@ -175,18 +175,18 @@ fn label_replace(builder: &Builder<'_>, call: &Call, _: Span) -> Result<Built, Q
 fn label_join(builder: &Builder<'_>, call: &Call, _: Span) -> Result<Built, QueryError> {
     let rule = Relabel::Join { destination: text(call, 1)?, separator: text(call, 2)?, sources: texts(call, 3)? };
     if let Relabel::Join { sources, .. } = &rule
-        && sources.iter().any(|source| source.is_empty())
+        && let Some(source) = sources.iter().find(|source| !is_label_name(source))
     {
-        return Err(QueryError::Execution("invalid source label name in label_join(): ".into()));
+        return Err(QueryError::Execution(format!("invalid source label name in label_join(): {source}")));
     }
     relabel(builder, call, rule)
 }
 
 fn relabel(builder: &Builder<'_>, call: &Call, rule: Relabel) -> Result<Built, QueryError> {
     let (Relabel::Replace { destination, .. } | Relabel::Join { destination, .. }) = &rule;
-    if destination.is_empty() {
+    if !is_label_name(destination) {
         let name = call.function.name;
-        return Err(QueryError::Execution(format!("invalid destination label name in {name}(): ")));
+        return Err(QueryError::Execution(format!("invalid destination label name in {name}(): {destination}")));
     }
     let input = builder.argument(call, 0)?;
     let names = if destination.starts_with("__") { NameSpread::Many } else { input.names };
