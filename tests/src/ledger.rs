@@ -1,4 +1,6 @@
 //! Lists of known failures that can only shrink: an unlisted failure fails the test, and so does a listed case that passes.
+//!
+//! A failing test shows the first cases; with MASTHEAD_FAILURES=FILE all failures are written there.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -39,6 +41,10 @@ impl Ledger {
     pub fn settle(&self, outcomes: &[Outcome]) {
         let failed: BTreeSet<&str> =
             outcomes.iter().filter(|(_, reason)| reason.is_some()).map(|(case, _)| case.as_str()).collect();
+        if let Some(path) = std::env::var_os("MASTHEAD_FAILURES") {
+            let lines = outcomes.iter().filter_map(|(case, reason)| Some(format!("{case} {}\n", reason.as_ref()?)));
+            fs::write(path, lines.collect::<String>()).expect("write the failures");
+        }
         let new: Vec<String> = outcomes
             .iter()
             .filter(|(case, _)| !self.listed.contains(case))

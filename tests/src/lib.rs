@@ -4,3 +4,5 @@
 
 pub mod golden;
 pub mod ledger;
+pub mod promqltest;
+pub mod truth;

@@ -9,14 +9,15 @@ const CRATES: &[(&str, &[&str])] = &[
     ("store", &["masthead-proto"]),
     ("query", &["masthead-store"]),
     ("bench", &["masthead-proto", "masthead-store", "masthead-query"]),
-    ("tests", &["masthead-proto", "masthead-store", "masthead-query"]),
+    ("tests", &["masthead-proto", "masthead-store", "masthead-query", "masthead-bench"]),
 ];
 
 /// Names that the pure parts of `query` do without.
 const IMPURE: &[&str] = &["tokio", "tonic", "hyper", "object_store", "axum", "tracing"];
 
 /// Where rows are computed in parallel, and the types that carry the pool there.
-const PARALLEL: &[&str] = &["query/src/engine/mod.rs", "query/src/engine/scan", "query/src/cpu.rs", "store/src/cpu.rs"];
+const PARALLEL: &[&str] =
+    &["query/src/engine/mod.rs", "query/src/engine/scan", "query/src/querier.rs", "store/src/cpu.rs"];
 
 /// What of the syntax tree is vocabulary that plan and engine share. The tree itself ends in `plan`.
 const VOCABULARY: &[&str] =

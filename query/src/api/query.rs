@@ -10,7 +10,6 @@ use super::time::{self, Time};
 use super::{Api, ApiError, Call, Reply};
 use crate::plan::Timeline;
 use crate::promql;
-use crate::promql::ast::ExprKind;
 use crate::querier::{Answer, Choices, Cost, Request};
 
 /// Steps of a range query, at most, beyond the first.
@@ -162,9 +161,7 @@ pub(super) async fn exemplars(api: &Api, call: &Call) -> Result<Reply, ApiError>
     }
     let expr = promql::parse(params.get("query"), &api.config.parse_options())
         .map_err(|error| ApiError::bad_data(error.to_string()))?;
-    let mut selectors = false;
-    expr.walk(|node| selectors |= matches!(node.kind, ExprKind::Vector(_) | ExprKind::Matrix(_)));
-    if !selectors {
+    if !expr.has_selector() {
         return Ok(Reply::no_content());
     }
     Ok(Reply::plain(Success::of(Data::Json(b"[]".to_vec()))))

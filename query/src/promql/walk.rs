@@ -29,6 +29,13 @@ impl Expr {
         }
     }
 
+    /// Whether anything is selected in it.
+    pub fn has_selector(&self) -> bool {
+        let mut found = false;
+        self.walk(|expr| found |= matches!(expr.kind, ExprKind::Vector(_) | ExprKind::Matrix(_)));
+        found
+    }
+
     /// Calls `visit` on this expression and everything in it, parents first.
     pub fn walk<'a>(&'a self, mut visit: impl FnMut(&'a Expr)) {
         let mut left = vec![self];

@@ -6,9 +6,11 @@ use serde::Deserialize;
 use serde_json::Value;
 
 mod compare;
+mod held;
 mod server;
 
 pub use compare::check;
+pub use held::Held;
 pub use server::{Answer, Server};
 
 /// A file of questions.
@@ -69,7 +71,7 @@ impl Question {
 }
 
 /// Percent-encoding of a form.
-fn form_encoded(text: &str) -> String {
+pub fn form_encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
