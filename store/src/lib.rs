@@ -31,6 +31,7 @@ pub mod labels;
 pub mod matcher;
 pub mod merge;
 pub mod regex;
+pub mod remote;
 pub mod samples;
 pub mod select;
 pub mod series;

@@ -1,0 +1,323 @@
+//! From messages to batches: series that a peer cut over several messages are joined, their order is watched, and what a
+//! batch holds is accounted for.
+//!
+//! The last series is kept back until the next one begins. A peer that turns out not to sort is collected and sorted: this
+//! time if nothing was handed over yet, else from the next question on.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+
+use super::Peer;
+use super::frame::{self, FrameSeries};
+use super::held::Held;
+use super::lanes::{Ask, further_lane, lane};
+use super::messages::names_a_limit;
+use crate::merge::{Merge, Step};
+use crate::series::BATCH_SERIES_MAX;
+use crate::{Budget, Chunk, Labels, Lane, LaneChunks, Series, SeriesBatch, StoreError, StoreErrorKind};
+
+/// Bytes after which a batch is handed over though it has few series.
+const BATCH_BYTES: usize = 4 << 20;
+
+/// What is read of one answer and not handed over yet.
+pub(super) struct Assembly {
+    peer: Arc<Peer>,
+    ask: Ask,
+    strip: Vec<Box<str>>,
+    held: Held,
+    /// Series that are whole. Ascending, unless they are collected.
+    ready: Vec<Series>,
+    cost: Cost,
+    /// The last series, to which more may come.
+    open: Option<(Series, Cost)>,
+    collecting: Collecting,
+    /// Messages were taken since something was handed over.
+    stirred: bool,
+    warning: Option<String>,
+    without_raw: usize,
+}
+
+/// Whether the answer is collected before any of it is handed over.
+enum Collecting {
+    /// No, and nothing was handed over yet.
+    NotYet,
+    /// No, and it is too late for it.
+    TooLate,
+    /// Sorted runs.
+    Runs(Vec<SeriesBatch>),
+}
+
+/// Bytes of series.
+#[derive(Debug, Default, Clone, Copy)]
+struct Cost {
+    /// In the messages.
+    frames: usize,
+    /// Of these, chunks, which pin the messages.
+    chunks: usize,
+    /// Labels and lists.
+    own: usize,
+}
+
+impl Cost {
+    fn add(&mut self, other: Cost) {
+        self.frames += other.frames;
+        self.chunks += other.chunks;
+        self.own += other.own;
+    }
+
+    fn total(self) -> usize {
+        self.frames + self.own
+    }
+}
+
+impl Assembly {
+    /// For the answer to `ask`; `strip` are the replica labels.
+    ///
+    /// Errors: the budget's refusal.
+    pub(super) fn new(peer: Arc<Peer>, ask: Ask, strip: Vec<Box<str>>, budget: &Budget) -> Result<Self, StoreError> {
+        let collect = ask.lane.is_none() || peer.is_unsorted();
+        Ok(Self {
+            collecting: if collect { Collecting::Runs(Vec::new()) } else { Collecting::NotYet },
+            held: Held::new(budget)?,
+            peer,
+            ask,
+            strip,
+            ready: Vec::new(),
+            cost: Cost::default(),
+            open: None,
+            stirred: false,
+            warning: None,
+            without_raw: 0,
+        })
+    }
+
+    /// What pays for the next message.
+    pub(super) fn held(&mut self) -> &mut Held {
+        &mut self.held
+    }
+
+    /// Takes a message, whose length was reserved already.
+    pub(super) fn take(&mut self, message: &Bytes) -> Result<(), StoreError> {
+        self.peer.stats.received(message.len());
+        self.stirred = true;
+        let strip = std::mem::take(&mut self.strip);
+        let mut attributed = 0;
+        let parsed = frame::parse(message, &strip, &mut |series| {
+            attributed += series.bytes;
+            self.add(series)
+        });
+        self.strip = strip;
+        self.held.give_back(message.len().saturating_sub(attributed));
+        if let Some(warning) = parsed? {
+            self.warning.get_or_insert(warning);
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, read: FrameSeries) -> Result<(), StoreError> {
+        self.without_raw += read.without_raw;
+        let cost = Cost {
+            frames: read.bytes,
+            chunks: read.chunks.iter().map(|chunk| chunk.data.len()).sum(),
+            own: read.labels.size_bytes()
+                + size_of::<Series>()
+                + size_of::<LaneChunks>()
+                + read.chunks.capacity() * size_of::<Chunk>(),
+        };
+        self.held.take(cost.own)?;
+        let lane = match &self.ask.lane {
+            Some(lane) => lane.clone(),
+            None => lane(&self.peer.id, read.stripped.unwrap_or_default()),
+        };
+        let series = Series { labels: read.labels, lanes: vec![LaneChunks { lane, chunks: read.chunks }] };
+        if let Collecting::Runs(_) = self.collecting {
+            return self.collect(series, cost);
+        }
+        let order = self.open.as_ref().map_or(Ordering::Less, |(open, _)| open.labels.cmp(&series.labels));
+        match (order, &mut self.open) {
+            (Ordering::Equal, Some((open, open_cost))) => {
+                open_cost.add(cost);
+                self.peer.join(open, series, self.ask.may_fold);
+            }
+            (Ordering::Greater, Some((open, _))) => {
+                let (before, labels) = (open.labels.clone(), series.labels.clone());
+                self.peer.stats.break_order();
+                self.begin_to_collect(&before, &labels)?;
+                self.collect(series, cost)?;
+            }
+            _ => {
+                self.close();
+                self.open = Some((series, cost));
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing more comes for the last series.
+    fn close(&mut self) {
+        if let Some((series, cost)) = self.open.take() {
+            self.ready.push(series);
+            self.cost.add(cost);
+        }
+    }
+
+    fn begin_to_collect(&mut self, before: &Labels, labels: &Labels) -> Result<(), StoreError> {
+        if let Collecting::TooLate = self.collecting {
+            return Err(StoreError::corrupt(format!(
+                "read series: {labels} comes after {before}; from now on the peer's answers are collected and sorted"
+            )));
+        }
+        self.collecting = Collecting::Runs(Vec::new());
+        self.close();
+        self.close_run();
+        Ok(())
+    }
+
+    fn collect(&mut self, series: Series, cost: Cost) -> Result<(), StoreError> {
+        self.ready.push(series);
+        self.cost.add(cost);
+        if self.is_full() {
+            self.close_run();
+        }
+        Ok(())
+    }
+
+    /// Sorts what was collected since the last run.
+    fn close_run(&mut self) {
+        self.peer.stats.collected(self.cost.frames);
+        let mut sorted = std::mem::take(&mut self.ready);
+        sorted.sort_by(|a, b| a.labels.cmp(&b.labels));
+        for series in sorted {
+            match self.ready.last_mut().filter(|last| last.labels == series.labels) {
+                Some(last) => self.peer.join(last, series, self.ask.may_fold),
+                None => self.ready.push(series),
+            }
+        }
+        let run = self.ready_batch();
+        if let (Collecting::Runs(runs), Some(run)) = (&mut self.collecting, run) {
+            runs.push(run);
+        }
+    }
+
+    /// Whether a batch should be handed over though more is ready.
+    pub(super) fn is_full(&self) -> bool {
+        self.ready.len() >= BATCH_SERIES_MAX || self.cost.frames >= BATCH_BYTES
+    }
+
+    /// What can be handed over. While the answer is collected that is an empty batch, as a sign of life, if something came.
+    pub(super) fn batch(&mut self) -> Option<SeriesBatch> {
+        let stirred = std::mem::take(&mut self.stirred);
+        if let Collecting::Runs(_) = self.collecting {
+            return stirred.then(|| SeriesBatch::new(Vec::new(), self.held.split(0)));
+        }
+        let batch = self.ready_batch()?;
+        self.collecting = Collecting::TooLate;
+        Some(batch)
+    }
+
+    fn ready_batch(&mut self) -> Option<SeriesBatch> {
+        let (mut series, cost) = (std::mem::take(&mut self.ready), std::mem::take(&mut self.cost));
+        if series.is_empty() {
+            return None;
+        }
+        let mut held = self.held.split(cost.total());
+        // Chunks pin the messages they came in: where most of these is something else, they are better copied out.
+        if cost.chunks < cost.frames / 2 {
+            copy_out(&mut series, cost.chunks);
+            held.shrink_to(cost.own + cost.chunks);
+        }
+        Some(SeriesBatch::new(series, held))
+    }
+
+    /// All that was not handed over, ascending, and why it is not all that the peer has, if so.
+    pub(super) fn finish(mut self) -> (Merge, Option<StoreError>) {
+        let incomplete = self.incomplete();
+        self.close();
+        let runs = if let Collecting::Runs(_) = self.collecting {
+            self.close_run();
+            std::mem::replace(&mut self.collecting, Collecting::TooLate)
+        } else {
+            Collecting::Runs(self.ready_batch().into_iter().collect())
+        };
+        let Collecting::Runs(runs) = runs else { return (Merge::new(0), incomplete) };
+        let mut merge = Merge::new(runs.len());
+        merge.take_hungry();
+        let mut broken = None;
+        for (i, run) in runs.into_iter().enumerate() {
+            broken = broken.or(merge.push(i, run).err());
+        }
+        (merge, incomplete.or(broken))
+    }
+
+    fn incomplete(&self) -> Option<StoreError> {
+        if let Some(warning) = &self.warning {
+            let limit = names_a_limit(warning);
+            let kind = if limit { StoreErrorKind::LimitExceeded } else { StoreErrorKind::Unavailable };
+            return Some(StoreError::new(kind, format!("read series: the peer's answer is incomplete: {warning}")));
+        }
+        (self.without_raw > 0).then(|| {
+            let what = format!("read series: {} chunks came without raw samples", self.without_raw);
+            StoreError::new(StoreErrorKind::Unsupported, what)
+        })
+    }
+}
+
+/// The next batch of runs that were all pushed.
+pub(super) fn next_merged(merge: &mut Merge) -> Option<SeriesBatch> {
+    loop {
+        match merge.advance() {
+            Step::Batch(batch) => return Some(batch),
+            Step::Hungry => merge.take_hungry().into_iter().for_each(|run| merge.close(run)),
+            Step::Done => return merge.flush(),
+        }
+    }
+}
+
+/// Gives the chunks, which have `bytes` bytes, a buffer of their own.
+fn copy_out(series: &mut [Series], bytes: usize) {
+    let mut buffer = BytesMut::with_capacity(bytes);
+    let lanes = series.iter_mut().flat_map(|series| &mut series.lanes);
+    for chunk in lanes.flat_map(|lane| &mut lane.chunks) {
+        buffer.extend_from_slice(&chunk.data);
+        chunk.data = buffer.split().freeze();
+    }
+}
+
+impl Peer {
+    /// Adds another message's part of the same series.
+    ///
+    /// If the peer `may_fold` replicas without knowing, a part whose time overlaps that of the lane is another replica's, and
+    /// becomes a lane of its own; a part before or after it goes on with the lane.
+    fn join(&self, series: &mut Series, more: Series, may_fold: bool) {
+        for part in more.lanes {
+            let lane = if may_fold { self.free_lane(series, &part) } else { part.lane };
+            match series.lanes.iter_mut().find(|have| have.lane == lane) {
+                Some(have) => have.chunks.extend(part.chunks),
+                None => series.lanes.push(LaneChunks { lane, chunks: part.chunks }),
+            }
+        }
+    }
+
+    /// The first of the lane and its further ones in which nothing overlaps `part`.
+    fn free_lane(&self, series: &Series, part: &LaneChunks) -> Lane {
+        let mut lane = part.lane.clone();
+        for n in 1.. {
+            let taken = series.lanes.iter().find(|have| have.lane == lane);
+            if !taken.is_some_and(|have| overlap(&have.chunks, &part.chunks)) {
+                break;
+            }
+            lane = further_lane(&self.id, &part.lane, n);
+        }
+        lane
+    }
+}
+
+/// Whether a chunk of `have` lies in the time that `more` spans, and is not just one of them again.
+fn overlap(have: &[Chunk], more: &[Chunk]) -> bool {
+    let (Some(min), Some(max)) = (more.iter().map(|c| c.min_time).min(), more.iter().map(|c| c.max_time).max()) else {
+        return false;
+    };
+    have.iter().any(|c| c.min_time <= max && min <= c.max_time && !more.contains(c))
+}

@@ -1,0 +1,190 @@
+//! The connection to one peer, made when it is needed and again when it is lost, and calls over it.
+//!
+//! One HTTP/2 connection a peer. A stream that nobody reads may fill its own window and no more: the connection's window is
+//! as wide as HTTP/2 allows, so that it holds nothing that another stream needs. There are no pings, which unknown servers
+//! answer by closing the connection (grpc-go allows one in five minutes by default): that a peer is silent is found by
+//! asking for its facts, after which the connection is made anew.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use http_body_util::Full;
+use prost::Message;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::transport::{Channel, Endpoint as Transport};
+use tower::{Service as _, ServiceExt as _};
+
+use super::held::Held;
+use super::messages::{Messages, causes, status_error};
+use crate::{Budget, StoreError, StoreErrorKind};
+
+/// The widest window of HTTP/2.
+const WINDOW_MAX: u32 = i32::MAX as u32;
+
+/// How to reach a peer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EndpointOptions {
+    /// Bytes that a stream may send beyond what was read of it.
+    pub(super) stream_window_bytes: u32,
+    /// The longest message that is read.
+    pub(super) message_bytes_max: usize,
+    /// For making a connection.
+    pub(super) connect_timeout: Duration,
+}
+
+/// A call to make.
+pub(super) struct Call<'a> {
+    pub(super) path: &'static str,
+    pub(super) request: &'a [u8],
+    /// When the peer shall give up.
+    pub(super) timeout: Option<Duration>,
+    /// What is being done, for errors: "read series".
+    pub(super) act: &'static str,
+}
+
+/// One peer's address and connection.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    transport: Transport,
+    channel: Mutex<Channel>,
+    options: EndpointOptions,
+}
+
+impl Endpoint {
+    /// For `host:port`. Does not connect, but must be called within a tokio runtime.
+    ///
+    /// Errors: `Refused` for what is no address.
+    pub(super) fn new(address: &str, options: EndpointOptions) -> Result<Self, StoreError> {
+        let transport = Transport::from_shared(format!("http://{address}"))
+            .map_err(|error| StoreError::new(StoreErrorKind::Refused, format!("read address {address:?}: {error}")))?
+            .connect_timeout(options.connect_timeout)
+            .tcp_nodelay(true)
+            .initial_stream_window_size(options.stream_window_bytes)
+            .initial_connection_window_size(WINDOW_MAX);
+        let channel = Mutex::new(transport.connect_lazy());
+        Ok(Self { transport, channel, options })
+    }
+
+    /// Leaves the present connection to the streams that use it; later calls make a new one.
+    pub(super) fn renew(&self) {
+        *self.channel.lock().unwrap_or_else(PoisonError::into_inner) = self.transport.connect_lazy();
+    }
+
+    fn channel(&self) -> Channel {
+        self.channel.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sends a call; the future gives its answer's messages once the peer begins to answer.
+    pub(super) fn call(&self, call: &Call<'_>) -> BoxFuture<'static, Result<Messages, StoreError>> {
+        let request = request(call);
+        let (channel, max, act) = (self.channel(), self.options.message_bytes_max, call.act);
+        async move {
+            let mut channel = channel;
+            let unreachable = |error| unreachable(&error, act);
+            let ready = channel.ready().await.map_err(unreachable)?;
+            let response = ready.call(request).await.map_err(unreachable)?;
+            if response.status() != http::StatusCode::OK {
+                let what = format!("{act}: HTTP status {}", response.status());
+                return Err(StoreError::new(StoreErrorKind::Unavailable, what));
+            }
+            match Status::from_header_map(response.headers()) {
+                // No message: all there is is in the headers.
+                Some(status) if status.code() != tonic::Code::Ok => Err(status_error(&status, act)),
+                Some(_) => Ok(Messages::empty(act)),
+                None => Ok(Messages::new(response.into_body(), max, act)),
+            }
+        }
+        .boxed()
+    }
+
+    /// Makes a call that has one message for an answer.
+    pub(super) async fn unary<T: Message + Default>(&self, call: &Call<'_>, budget: &Budget) -> Result<T, StoreError> {
+        let act = call.act;
+        let mut messages = self.call(call).await?;
+        let mut held = Held::new(budget)?;
+        let mut answer = None;
+        while let Some(message) = std::future::poll_fn(|cx| messages.poll_next(cx, &mut held)).await.transpose()? {
+            let message =
+                T::decode(message).map_err(|error| StoreError::corrupt(format!("{act}: read the answer: {error}")))?;
+            answer = Some(message);
+        }
+        answer.ok_or_else(|| StoreError::corrupt(format!("{act}: the answer is empty")))
+    }
+}
+
+/// The error of a call that got no answer at all.
+fn unreachable(error: &tonic::transport::Error, act: &str) -> StoreError {
+    let mut next = std::error::Error::source(error);
+    while let Some(cause) = next {
+        if cause.is::<tonic::TimeoutExpired>() {
+            return StoreError::new(StoreErrorKind::Timeout, format!("{act}: no answer in time"));
+        }
+        next = cause.source();
+    }
+    let text = causes(std::error::Error::source(error));
+    let text = if text.is_empty() { ": the connection fails".to_owned() } else { text };
+    StoreError::new(StoreErrorKind::Unavailable, format!("{act}{text}"))
+}
+
+fn request(call: &Call<'_>) -> http::Request<Body> {
+    let mut framed = BytesMut::with_capacity(5 + call.request.len());
+    framed.put_u8(0);
+    framed.put_u32(call.request.len() as u32);
+    framed.put_slice(call.request);
+    let mut request = http::Request::new(Body::new(Full::<Bytes>::new(framed.freeze())));
+    *request.method_mut() = http::Method::POST;
+    *request.version_mut() = http::Version::HTTP_2;
+    *request.uri_mut() = http::Uri::from_static(call.path);
+    let headers = request.headers_mut();
+    headers.insert(http::header::TE, http::HeaderValue::from_static("trailers"));
+    headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/grpc"));
+    if let Some(timeout) = call.timeout {
+        headers.insert("grpc-timeout", grpc_timeout(timeout));
+    }
+    request
+}
+
+/// At most eight digits and a unit.
+fn grpc_timeout(timeout: Duration) -> http::HeaderValue {
+    let text = match timeout.as_millis() {
+        ms if ms < 100_000_000 => format!("{ms}m"),
+        ms => format!("{}S", (ms / 1_000).min(99_999_999)),
+    };
+    http::HeaderValue::from_str(&text).unwrap_or_else(|_| http::HeaderValue::from_static("1H"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_fit_into_eight_digits() {
+        for (timeout, text) in [
+            (Duration::from_millis(1), "1m"),
+            (Duration::from_secs(120), "120000m"),
+            (Duration::from_secs(100_000), "100000S"),
+            (Duration::MAX, "99999999S"),
+        ] {
+            assert_eq!(grpc_timeout(timeout), text);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_address_is_refused() {
+        let options = EndpointOptions {
+            stream_window_bytes: 1 << 20,
+            message_bytes_max: 1 << 20,
+            connect_timeout: Duration::from_secs(1),
+        };
+        for bad in ["a b:1", "", "::1:80:1"] {
+            assert_eq!(Endpoint::new(bad, options).unwrap_err().kind, StoreErrorKind::Refused, "{bad:?}");
+        }
+        for good in ["thanos-sidecar.prod-us-east.svc:10901", "127.0.0.1:1", "[::1]:10901"] {
+            Endpoint::new(good, options).unwrap();
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! A StoreAPI peer as a [`Store`]: a sidecar, a store gateway, a receiver, a Querier, or another Masthead.
+//!
+//! What the peer says of itself is asked every few seconds and kept when it falls silent, so that a peer that is gone is
+//! known to be missing wherever it could have contributed. Lanes are named as [`Lane`](crate::Lane) wants it: the peer is
+//! asked once for each tuple of replica label values that it advertises, so that each stream is sorted and of one lane.
+//!
+//! Silence of a peer is judged by whoever reads a stream ([`crate::fanout`]), since only that knows when it waits.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use futures::StreamExt as _;
+use futures::future::{BoxFuture, FutureExt as _};
+use masthead_proto::{path, thanos as proto};
+use prost::Message as _;
+use tokio::time::Instant;
+
+use self::assembly::Assembly;
+use self::convert::Advert;
+use self::endpoint::{Call, Endpoint, EndpointOptions};
+use self::lanes::Ask;
+use self::messages::{Messages, names_a_limit};
+use self::stream::AnswerStream;
+use crate::{
+    Budget, Gap, LabelStrings, Select, SeriesStream, Store, StoreError, StoreErrorKind, StoreId, StoreInfo, StoreState,
+};
+
+mod assembly;
+mod convert;
+mod endpoint;
+mod frame;
+mod held;
+mod lanes;
+mod messages;
+mod stream;
+#[cfg(test)]
+pub(crate) mod tests;
+pub(crate) mod wire;
+
+/// How to talk to peers. The same for all of them.
+#[derive(Debug, Clone, Copy)]
+pub struct RemoteOptions {
+    /// How often a peer is asked for its facts.
+    pub info_interval: Duration,
+    /// How long it may take over that, connecting included.
+    pub info_timeout: Duration,
+    /// When a peer shall stop to work on a question by itself, sent along as its deadline; None: never.
+    pub query_timeout: Option<Duration>,
+    /// The longest message that is read.
+    pub message_bytes_max: usize,
+    /// Bytes that a stream may send beyond what was read of it. This much memory a stream that nobody reads may hold outside
+    /// of all budgets; less of it slows far peers down, to this many bytes a round trip.
+    pub stream_window_bytes: u32,
+}
+
+impl Default for RemoteOptions {
+    fn default() -> Self {
+        Self {
+            info_interval: Duration::from_secs(5),
+            info_timeout: Duration::from_secs(5),
+            query_timeout: None,
+            message_bytes_max: i32::MAX as usize,
+            stream_window_bytes: 4 << 20,
+        }
+    }
+}
+
+/// One StoreAPI peer.
+pub struct RemoteStore {
+    peer: Arc<Peer>,
+    facts: Mutex<Facts>,
+    options: RemoteOptions,
+    strict: bool,
+}
+
+/// What streams share with their store.
+struct Peer {
+    id: StoreId,
+    endpoint: Endpoint,
+    stats: Stats,
+}
+
+/// The peer's facts as last known.
+struct Facts {
+    advert: Arc<Advert>,
+    info: Arc<StoreInfo>,
+}
+
+#[derive(Default)]
+struct Stats {
+    received_bytes: AtomicU64,
+    collected_bytes: AtomicU64,
+    unsorted: AtomicBool,
+    latency_micros: AtomicU64,
+    answers: AtomicU64,
+    /// Milliseconds since the epoch; 0: never.
+    last_info: AtomicU64,
+}
+
+/// Counters of one peer, for metrics.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RemoteStats {
+    /// Whether its last facts came.
+    pub up: bool,
+    /// When they last came.
+    pub last_info: Option<SystemTime>,
+    /// Bytes of messages received for selections.
+    pub received_bytes: u64,
+    /// Of these, the bytes of answers that had to be collected and sorted here.
+    pub collected_bytes: u64,
+    /// The peer broke the order once; its answers are collected since.
+    pub unsorted: bool,
+    /// Time from questions to the begin of their answers, in sum.
+    pub latency_sum: Duration,
+    /// Number of questions that `latency_sum` is of.
+    pub latency_count: u64,
+}
+
+impl Stats {
+    fn received(&self, bytes: usize) {
+        self.received_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    fn collected(&self, bytes: usize) {
+        self.collected_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    fn break_order(&self) {
+        self.unsorted.store(true, Ordering::Relaxed);
+    }
+
+    fn answered(&self, started: Instant) {
+        let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.latency_micros.fetch_add(micros, Ordering::Relaxed);
+        self.answers.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Peer {
+    fn is_unsorted(&self) -> bool {
+        self.stats.unsorted.load(Ordering::Relaxed)
+    }
+}
+
+impl RemoteStore {
+    /// A peer at `address`, `host:port`, which is its name too. Does not connect. Must be called within a tokio runtime.
+    ///
+    /// Errors: `Refused` for what is no address.
+    pub fn new(address: &str, strict: bool, options: RemoteOptions) -> Result<Self, StoreError> {
+        let endpoint = Endpoint::new(
+            address,
+            EndpointOptions {
+                stream_window_bytes: options.stream_window_bytes,
+                message_bytes_max: options.message_bytes_max,
+                connect_timeout: options.info_timeout,
+            },
+        )?;
+        let id: StoreId = address.into();
+        let advert = Advert::unknown();
+        let info = Arc::new(info_of(&id, &advert, StoreState::Starting, None));
+        let facts = Mutex::new(Facts { advert: Arc::new(advert), info });
+        Ok(Self { peer: Arc::new(Peer { id, endpoint, stats: Stats::default() }), facts, options, strict })
+    }
+
+    /// Whether it was configured as strict. It makes no difference here: no peer is ever left out silently.
+    pub fn is_strict(&self) -> bool {
+        self.strict
+    }
+
+    /// Asks the peer for its facts. `now` is when.
+    ///
+    /// If it does not answer, labels and times stay as they were last known, and the state becomes `Down`.
+    pub async fn poll_info(&self, now: SystemTime) {
+        let timeout = self.options.info_timeout;
+        let call = Call { path: path::INFO, request: &[], timeout: Some(timeout), act: "ask for facts" };
+        // The facts of one server are small; what is larger is none.
+        let budget = Budget::new("facts of a peer", 64 << 20);
+        let started = Instant::now();
+        let answer = self.peer.endpoint.unary::<proto::info::InfoResponse>(&call, &budget);
+        let answer = tokio::time::timeout(timeout, answer).await.unwrap_or_else(|_| {
+            Err(StoreError::new(StoreErrorKind::Timeout, format!("ask for facts: no answer within {timeout:?}")))
+        });
+        match answer {
+            Ok(info) => {
+                self.peer.stats.answered(started);
+                self.up(info.into(), now);
+            }
+            Err(error) => {
+                if error.kind == StoreErrorKind::Timeout {
+                    // The connection may be dead without a word.
+                    self.peer.endpoint.renew();
+                }
+                self.down(error, now);
+            }
+        }
+    }
+
+    /// Counters for metrics.
+    pub fn stats(&self) -> RemoteStats {
+        let stats = &self.peer.stats;
+        let last_info = stats.last_info.load(Ordering::Relaxed);
+        RemoteStats {
+            up: matches!(self.info().state, StoreState::Up),
+            last_info: (last_info > 0).then(|| UNIX_EPOCH + Duration::from_millis(last_info)),
+            received_bytes: stats.received_bytes.load(Ordering::Relaxed),
+            collected_bytes: stats.collected_bytes.load(Ordering::Relaxed),
+            unsorted: stats.unsorted.load(Ordering::Relaxed),
+            latency_sum: Duration::from_micros(stats.latency_micros.load(Ordering::Relaxed)),
+            latency_count: stats.answers.load(Ordering::Relaxed),
+        }
+    }
+
+    fn facts(&self) -> std::sync::MutexGuard<'_, Facts> {
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn up(&self, advert: Advert, now: SystemTime) {
+        let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let millis = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
+        self.peer.stats.last_info.store(millis, Ordering::Relaxed);
+        let mut facts = self.facts();
+        if !matches!(facts.info.state, StoreState::Up) {
+            tracing::info!(store = %self.peer.id, component = %advert.component, "store is up");
+        }
+        facts.info = Arc::new(info_of(&self.peer.id, &advert, StoreState::Up, Some(now)));
+        facts.advert = Arc::new(advert);
+    }
+
+    fn down(&self, error: StoreError, now: SystemTime) {
+        let mut facts = self.facts();
+        let since = match facts.info.state {
+            StoreState::Down { since, .. } => since,
+            StoreState::Starting | StoreState::Up => {
+                tracing::warn!(store = %self.peer.id, %error, "store is down");
+                now
+            }
+        };
+        let state = StoreState::Down { since, error };
+        facts.info = Arc::new(info_of(&self.peer.id, &facts.advert, state, Some(now)));
+    }
+
+    fn answer(&self, ask: Ask, select: &Arc<Select>, advert: &Arc<Advert>, budget: &Budget) -> SeriesStream {
+        let assembly = Assembly::new(self.peer.clone(), ask.clone(), select.replica_labels.clone(), budget);
+        let assembly = match assembly {
+            Ok(assembly) => assembly,
+            Err(error) => return futures::stream::iter([Err(error)]).boxed(),
+        };
+        let (peer, select, advert, timeout) =
+            (self.peer.clone(), select.clone(), advert.clone(), self.options.query_timeout);
+        let open = Box::new(move || {
+            async move {
+                let request = convert::series_request(&select, &ask, &advert).encode_to_vec();
+                peer.ask(Call { path: path::SERIES, request: &request, timeout, act: "read series" }).await
+            }
+            .boxed()
+        });
+        AnswerStream::new(open, assembly).boxed()
+    }
+
+    /// Asks for labels: the answer's strings and warnings.
+    fn ask_labels<T: LabelAnswer>(
+        &self,
+        path: &'static str,
+        request: Vec<u8>,
+    ) -> BoxFuture<'static, Result<LabelStrings, StoreError>> {
+        let (peer, timeout) = (self.peer.clone(), self.options.query_timeout);
+        let budget = Budget::new("labels of a peer", self.options.message_bytes_max);
+        async move {
+            let started = Instant::now();
+            let call = Call { path, request: &request, timeout, act: "read labels" };
+            let answer = peer.endpoint.unary::<T>(&call, &budget).await?;
+            peer.stats.answered(started);
+            let (strings, warnings) = answer.into_parts();
+            if let Some(warning) = warnings.first() {
+                let kind =
+                    if names_a_limit(warning) { StoreErrorKind::LimitExceeded } else { StoreErrorKind::Unavailable };
+                return Err(StoreError::new(kind, format!("read labels: the peer's answer is incomplete: {warning}")));
+            }
+            let mut strings: LabelStrings = strings.into_iter().filter(|s| !s.is_empty()).map(Into::into).collect();
+            strings.sort_unstable();
+            strings.dedup();
+            Ok(strings)
+        }
+        .boxed()
+    }
+}
+
+impl Peer {
+    async fn ask(&self, call: Call<'_>) -> Result<Messages, StoreError> {
+        let started = Instant::now();
+        let messages = self.endpoint.call(&call).await?;
+        self.stats.answered(started);
+        Ok(messages)
+    }
+}
+
+fn info_of(id: &StoreId, advert: &Advert, state: StoreState, last_check: Option<SystemTime>) -> StoreInfo {
+    StoreInfo {
+        id: id.clone(),
+        component: advert.component.clone(),
+        label_sets: advert.label_sets.clone(),
+        min_time: advert.min_time,
+        max_time: advert.max_time,
+        state,
+        last_check,
+    }
+}
+
+/// An answer of strings and warnings.
+trait LabelAnswer: prost::Message + Default {
+    fn into_parts(self) -> (Vec<String>, Vec<String>);
+}
+
+impl LabelAnswer for proto::LabelNamesResponse {
+    fn into_parts(self) -> (Vec<String>, Vec<String>) {
+        (self.names, self.warnings)
+    }
+}
+
+impl LabelAnswer for proto::LabelValuesResponse {
+    fn into_parts(self) -> (Vec<String>, Vec<String>) {
+        (self.values, self.warnings)
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl Store for RemoteStore {
+    fn info(&self) -> Arc<StoreInfo> {
+        self.facts().info.clone()
+    }
+
+    /// A peer cannot say what it lacks; what failed behind it comes as a warning in its answers.
+    fn gaps(&self, _: &Select) -> Vec<Gap> {
+        Vec::new()
+    }
+
+    fn select(&self, request: Arc<Select>, budget: Budget) -> Vec<SeriesStream> {
+        let advert = self.facts().advert.clone();
+        let asks = lanes::plan(&self.peer.id, &advert, &request);
+        asks.into_iter().map(|ask| self.answer(ask, &request, &advert, &budget)).collect()
+    }
+
+    fn label_names(&self, request: Arc<Select>) -> BoxFuture<'static, Result<LabelStrings, StoreError>> {
+        let request = convert::label_names_request(&request).encode_to_vec();
+        self.ask_labels::<proto::LabelNamesResponse>(path::LABEL_NAMES, request)
+    }
+
+    fn label_values(
+        &self,
+        name: Box<str>,
+        request: Arc<Select>,
+    ) -> BoxFuture<'static, Result<LabelStrings, StoreError>> {
+        let request = convert::label_values_request(&name, &request).encode_to_vec();
+        self.ask_labels::<proto::LabelValuesResponse>(path::LABEL_VALUES, request)
+    }
+}

@@ -1,0 +1,130 @@
+//! A reader of protobuf's wire format over borrowed bytes. It knows no messages and allocates nothing.
+
+/// Why bytes are no protobuf message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Malformed(pub(crate) &'static str);
+
+/// One field's content, as its wire type has it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Value<'a> {
+    Varint(u64),
+    Bytes(&'a [u8]),
+    /// Eight or four bytes, which no message read here has.
+    Fixed,
+}
+
+impl<'a> Value<'a> {
+    /// The content of a length-delimited field.
+    pub(crate) fn bytes(self) -> Result<&'a [u8], Malformed> {
+        match self {
+            Value::Bytes(bytes) => Ok(bytes),
+            Value::Varint(_) | Value::Fixed => Err(Malformed("a field has the wrong wire type")),
+        }
+    }
+
+    /// A text, which proto3 wants to be UTF-8.
+    ///
+    /// Other bytes are refused: Prometheus refuses them on every way in, and any replacement could make two series one.
+    pub(crate) fn text(self) -> Result<&'a str, Malformed> {
+        std::str::from_utf8(self.bytes()?).map_err(|_| Malformed("a text is not UTF-8"))
+    }
+
+    /// A number.
+    pub(crate) fn varint(self) -> Result<u64, Malformed> {
+        match self {
+            Value::Varint(number) => Ok(number),
+            Value::Bytes(_) | Value::Fixed => Err(Malformed("a field has the wrong wire type")),
+        }
+    }
+
+    /// An `int64`.
+    pub(crate) fn int64(self) -> Result<i64, Malformed> {
+        self.varint().map(u64::cast_signed)
+    }
+}
+
+/// The fields of one message, in the order in which they come.
+#[derive(Debug, Clone)]
+pub(crate) struct Fields<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Fields<'a> {
+    pub(crate) fn new(message: &'a [u8]) -> Self {
+        Self { rest: message }
+    }
+
+    /// Number and content of the next field; None at the end.
+    pub(crate) fn next(&mut self) -> Result<Option<(u64, Value<'a>)>, Malformed> {
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        let key = self.varint()?;
+        let value = match key & 7 {
+            0 => Value::Varint(self.varint()?),
+            1 => self.skip(8)?,
+            2 => {
+                let length = usize::try_from(self.varint()?).unwrap_or(usize::MAX);
+                Value::Bytes(self.take(length)?)
+            }
+            5 => self.skip(4)?,
+            _ => return Err(Malformed("a field has an unknown wire type")),
+        };
+        Ok(Some((key >> 3, value)))
+    }
+
+    fn skip(&mut self, length: usize) -> Result<Value<'a>, Malformed> {
+        self.take(length).map(|_| Value::Fixed)
+    }
+
+    fn take(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
+        let (taken, rest) = self.rest.split_at_checked(length).ok_or(Malformed("a field ends too early"))?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    fn varint(&mut self) -> Result<u64, Malformed> {
+        let mut number = 0;
+        for (i, byte) in self.rest.iter().take(10).enumerate() {
+            // Bits beyond the 64th are dropped, as protobuf does.
+            number |= u64::from(byte & 0x7f) << (7 * i as u32);
+            if byte & 0x80 == 0 {
+                self.rest = &self.rest[i + 1..];
+                return Ok(number);
+            }
+        }
+        Err(Malformed("a number ends too early or is too long"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_unknown_fields_are_read() {
+        // 1: 300, 2: "ab", 3: fixed64, 4: fixed32, 5: -1.
+        let bytes = [
+            &[0x08, 0xac, 0x02, 0x12, 2, b'a', b'b', 0x19, 0, 0, 0, 0, 0, 0, 0, 0, 0x25, 0, 0, 0, 0, 0x28][..],
+            &[0xff; 9],
+            &[1],
+        ]
+        .concat();
+        let mut fields = Fields::new(&bytes);
+        assert_eq!(fields.next(), Ok(Some((1, Value::Varint(300)))));
+        assert_eq!(fields.next(), Ok(Some((2, Value::Bytes(b"ab")))));
+        assert_eq!(fields.next(), Ok(Some((3, Value::Fixed))));
+        assert_eq!(fields.next(), Ok(Some((4, Value::Fixed))));
+        assert_eq!(fields.next().unwrap().unwrap().1.int64(), Ok(-1));
+        assert_eq!(fields.next(), Ok(None));
+    }
+
+    #[test]
+    fn cut_and_foreign_bytes_are_errors() {
+        for bytes in
+            [&[0x08][..], &[0x12, 5, 1], &[0x19, 0], &[0x0b], &[0xff; 11], &[0x12, 0xff, 0xff, 0xff, 0xff, 0x0f]]
+        {
+            assert!(Fields::new(bytes).next().is_err(), "{bytes:x?}");
+        }
+    }
+}
