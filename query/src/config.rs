@@ -429,6 +429,8 @@ fn with_file(file: &Path, given: &[String], faults: &mut Vec<String>) -> Option<
     let args = ["masthead".to_owned(), "query".to_owned()].into_iter().chain(in_file).chain(given.iter().cloned());
     match Cli::try_parse_from(args) {
         Ok(Cli { command: Command::Query(args) }) => Some(*args),
+        // The words in front name the subcommand.
+        Ok(_) => None,
         Err(error) => {
             faults.push(format!("config: {}", error.to_string().trim()));
             None
@@ -561,7 +563,7 @@ mod tests {
     fn load(args: &[&str]) -> Result<Loaded, ConfigError> {
         let given: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
         let all = ["masthead".to_owned(), "query".to_owned()].into_iter().chain(given.clone());
-        let Command::Query(parsed) = Cli::try_parse_from(all).unwrap().command;
+        let Command::Query(parsed) = Cli::try_parse_from(all).unwrap().command else { panic!("not a query") };
         Config::load(*parsed, &given, vec![])
     }
 

@@ -23,6 +23,25 @@ pub struct Cli {
 pub enum Command {
     /// Answer PromQL over StoreAPI peers and TSDB blocks.
     Query(Box<QueryArgs>),
+    /// Run an embedded fleet of three clusters with a day of history, and answer PromQL over it.
+    Demo(DemoArgs),
+}
+
+/// Arguments of `masthead demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// HTTP API and page of the aggregator.
+    #[arg(long = "http-address", value_name = "HOST:PORT", default_value = "127.0.0.1:9090")]
+    pub http_address: String,
+    /// Stop this cluster's servers a while after all is ready: prod-us-east, prod-eu-west or prod-ap-south.
+    #[arg(long, value_name = "CLUSTER")]
+    pub kill: Option<String>,
+    /// How long after.
+    #[arg(long, value_name = "DURATION", default_value = "20s")]
+    pub kill_after: String,
+    /// End the demo after this time, with status 0.
+    #[arg(long = "for", value_name = "DURATION")]
+    pub end_after: Option<String>,
 }
 
 /// All settings of `masthead query`.

@@ -9,6 +9,7 @@ pub mod admission;
 pub mod annotations;
 pub mod api;
 pub mod config;
+pub mod demo;
 pub mod duration;
 pub mod engine;
 pub mod error;

@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use masthead_query::config::{Config, Loaded};
-use masthead_query::flags::{Cli, Command, QueryArgs, thanos};
+use masthead_query::config::{Config, Loaded, LogConfig};
+use masthead_query::demo::Demo;
+use masthead_query::flags::{Cli, Command, DemoArgs, QueryArgs, thanos};
 use masthead_query::logging;
 use masthead_query::server::Server;
 use tokio::signal::unix::{SignalKind, signal};
@@ -18,6 +19,7 @@ fn main() -> ExitCode {
     let settings = args.get(2..).unwrap_or_default().to_vec();
     match Cli::parse_from(args).command {
         Command::Query(args) => query(*args, &settings, warnings),
+        Command::Demo(args) => demo(&args),
     }
 }
 
@@ -42,11 +44,36 @@ fn query(args: QueryArgs, given: &[String], warnings: Vec<String>) -> ExitCode {
         println!("the settings are valid");
         return ExitCode::SUCCESS;
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(&format!("start the threads for input and output: {error}")),
+    on_runtime(serve(config))
+}
+
+/// `masthead demo`.
+fn demo(args: &DemoArgs) -> ExitCode {
+    let demo = match Demo::new(args) {
+        Ok(demo) => demo,
+        Err(error) => return fail(&error.to_string()),
     };
-    runtime.block_on(serve(config))
+    logging::start(LogConfig { level: tracing::Level::WARN, json: false });
+    on_runtime(async {
+        let stop = async {
+            // Without a handler the signal ends the process itself.
+            if tokio::signal::ctrl_c().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        match demo.run(stop).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error.to_string()),
+        }
+    })
+}
+
+/// Runs `work` on the threads for input and output.
+fn on_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(work),
+        Err(error) => fail(&format!("start the threads for input and output: {error}")),
+    }
 }
 
 /// Serves until SIGTERM or SIGINT, then drains; a second signal ends at once.
