@@ -46,6 +46,8 @@ pub enum Details {
         /// How many samples.
         count: u64,
     },
+    /// It happened this often; more than once is told.
+    Occurrences(u64),
 }
 
 impl Annotations {
@@ -109,7 +111,8 @@ impl Note {
 impl Details {
     fn render(self) -> String {
         match self {
-            Details::None => String::new(),
+            Details::None | Details::Occurrences(0 | 1) => String::new(),
+            Details::Occurrences(count) => format!(" ({count} occurrences)"),
             // The engine's classic histogram code owns this text's form.
             Details::ForcedMonotonicity { .. } => crate::engine::render_forced_monotonicity(self),
         }

@@ -17,6 +17,11 @@ pub(super) fn shortest(value: f64) -> String {
     if (-4..6).contains(&exponent) { format!("{value}") } else { format!("{digits}e{}", two_digits(exponent)) }
 }
 
+/// Go's `%f`: six decimals.
+pub(super) fn fixed(value: f64) -> String {
+    special(value).unwrap_or_else(|| format!("{value:.6}"))
+}
+
 /// Go's `%.2g`.
 pub(super) fn two_significant(value: f64) -> String {
     if let Some(text) = special(value) {

@@ -12,8 +12,10 @@ pub mod batch;
 mod buckets;
 mod build;
 mod classic_histogram;
+mod column;
 mod count_values;
 mod duplicates;
+mod extended;
 mod format;
 mod go_math;
 pub mod groups;
@@ -22,7 +24,11 @@ mod inputs;
 mod instant_functions;
 mod join;
 pub mod kahan;
+mod lanes;
+mod lookup;
 mod map;
+mod notes;
+mod range_functions;
 mod rank;
 mod relabel;
 mod result;
@@ -36,7 +42,7 @@ mod subquery;
 #[cfg(test)]
 mod tests;
 mod time_functions;
-pub mod window;
+mod window;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -79,6 +85,11 @@ pub fn pull(input: &mut dyn Operator, cx: &Context<'_>) -> Result<Option<batch::
 /// The error where a native histogram turns up.
 pub fn histograms_unsupported() -> QueryError {
     QueryError::Execution("not supported yet: native histograms in queries".into())
+}
+
+/// The error of a query that holds more samples than it may.
+pub(crate) fn too_many_samples() -> QueryError {
+    QueryError::Execution("query processing would load too many samples into memory in query execution".into())
 }
 
 /// Labels that go with the metric name (schema.IsMetadataLabel).

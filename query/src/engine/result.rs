@@ -34,7 +34,7 @@ pub fn evaluate(planned: &Planned, inputs: Vec<Box<dyn Input>>, cx: &Context<'_>
     let samples: usize =
         rows.iter().map(|row| row.values.iter().filter(|v| !super::batch::is_absent(**v)).count()).sum();
     if samples > cx.max_samples {
-        return Err(too_many_samples());
+        return Err(super::too_many_samples());
     }
     if planned.delayed_name_removal {
         rows.iter_mut().filter(|row| row.drop_name).for_each(|row| row.labels = row.labels.without(&METADATA_LABELS));
@@ -43,13 +43,6 @@ pub fn evaluate(planned: &Planned, inputs: Vec<Box<dyn Input>>, cx: &Context<'_>
         rows.sort_by(|a, b| a.labels.cmp(&b.labels));
     }
     Ok(Value::Series(merge(rows)?))
-}
-
-/// The error of a query that holds more samples than it may.
-pub(super) const TOO_MANY_SAMPLES: &str = "query processing would load too many samples into memory in query execution";
-
-fn too_many_samples() -> QueryError {
-    QueryError::Execution(TOO_MANY_SAMPLES.into())
 }
 
 /// Whether the rows come in an order that the query asked for.
@@ -93,5 +86,5 @@ fn raw(
     };
     series.sort_by(|a, b| a.0.cmp(&b.0));
     let samples: usize = series.iter().map(|(_, samples)| samples.len()).sum();
-    if samples > cx.max_samples { Err(too_many_samples()) } else { Ok(series) }
+    if samples > cx.max_samples { Err(super::too_many_samples()) } else { Ok(series) }
 }

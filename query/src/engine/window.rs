@@ -1,39 +1,71 @@
 //! What a kernel of a range function sees of one series at one step.
 
 use masthead_store::Millis;
-use masthead_store::samples::{HistogramSample, Run};
 
-/// The samples of one series within `(start, end]`, stale markers left out.
+use crate::promql::ast::RangeExtension;
+
+/// The samples of one series within `(start, end]`, stale markers left out. With `anchored` or `smoothed` samples from
+/// outside come along.
+///
+/// Invariant: there is at least one sample; all columns are of one length, or empty where that is said.
 #[derive(Debug, Clone, Copy)]
-pub struct Window<'a> {
+pub(super) struct Window<'a> {
     /// Left end, exclusive, ms.
-    pub start: Millis,
+    pub(super) start: Millis,
     /// Right end, inclusive, ms.
-    pub end: Millis,
+    pub(super) end: Millis,
     /// Times of the floats, ms.
-    pub timestamps: &'a [Millis],
-    /// The floats.
-    pub values: &'a [f64],
-    /// Start timestamps of the floats; empty where none is known.
-    pub start_timestamps: &'a [Millis],
-    /// Histogram samples.
-    pub histograms: &'a [HistogramSample],
-    /// Changes of lane behind the first sample of the window; their `start` counts from `base`.
-    pub runs: &'a [Run],
-    /// Index of the window's first float in the column.
-    pub base: usize,
-    /// Per float: how many falls (counter resets, judged within lanes) lie at or before it in the column. Two equal ends mean
-    /// that no reset lies between them. Empty where the function did not ask for it.
-    pub resets: &'a [u32],
+    pub(super) timestamps: &'a [Millis],
+    /// The floats. For functions that compare neighbours they are levelled where the lane changes (see
+    /// [`Lanes`](super::lanes::Lanes)).
+    pub(super) values: &'a [f64],
+    /// Start timestamps of the floats, ms, 0 where unknown; empty where none is known or none counts.
+    pub(super) start_timestamps: &'a [Millis],
+    /// Index of the window's first float in its column.
+    pub(super) base: usize,
+    /// Where in the column something happens between a float of the window and the one before it, in the window too; what,
+    /// the function's table row says: resets or changes. Ascending.
+    pub(super) marks: &'a [usize],
+    /// Where in the column the lane changes between two floats of the window. Ascending.
+    pub(super) switches: &'a [usize],
+    /// How much the last float of the window was lifted by levelling.
+    pub(super) lift: f64,
 }
 
-/// What a kernel answers for one step.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Cell {
-    /// No sample.
-    Absent,
-    /// A float.
-    Float(f64),
-    /// A histogram.
-    Histogram(std::sync::Arc<masthead_store::histogram::Histogram>),
+impl Window<'_> {
+    /// The oldest float and its time.
+    #[inline]
+    pub(super) fn first(&self) -> (Millis, f64) {
+        (self.timestamps[0], self.values[0])
+    }
+
+    /// The newest float and its time.
+    #[inline]
+    pub(super) fn last(&self) -> (Millis, f64) {
+        let last = self.values.len() - 1;
+        (self.timestamps[last], self.values[last])
+    }
+}
+
+/// The step that a kernel computes, and what it leaves behind.
+pub(super) struct Step<'a> {
+    /// Time of the step, ms.
+    pub(super) time: Millis,
+    /// Width of the selector's range, s.
+    pub(super) range_seconds: f64,
+    /// How the selector reaches beyond the window.
+    pub(super) extension: Option<RangeExtension>,
+    /// Scalar arguments at this step.
+    pub(super) args: &'a [f64],
+    /// What is to be told about the series.
+    pub(super) notes: &'a mut super::notes::Notes,
+    /// Room for a copy of the window's values.
+    pub(super) buffer: &'a mut Vec<f64>,
+}
+
+impl Step<'_> {
+    /// Scalar argument `i`; arity is checked by the parser.
+    pub(super) fn arg(&self, i: usize) -> f64 {
+        self.args.get(i).copied().unwrap_or(f64::NAN)
+    }
 }

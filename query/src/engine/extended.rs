@@ -1,0 +1,137 @@
+//! Kernels of `anchored` and `smoothed` selectors: no extrapolation, but a value at each end of the window.
+//!
+//! The windows hold what was fetched: one lookback more to the left and, if smoothed, to the right. Left end and right end
+//! are those of the range. (promql/functions.go, extendedRate and pickFirstSampleIndices.)
+
+use masthead_store::{Millis, Samples};
+
+use super::batch::ABSENT;
+use super::window::{Step, Window};
+use crate::promql::ast::RangeExtension;
+
+/// Where the values at the ends of a window come from, and which samples lie between.
+struct Ends {
+    left: f64,
+    right: f64,
+    /// Indices of the samples strictly inside.
+    inside: std::ops::Range<usize>,
+}
+
+/// Value on the line from one sample to the next. A counter that falls is taken to rise from zero.
+fn interpolate(from: (Millis, f64), to: (Millis, f64), time: Millis, counter: bool) -> f64 {
+    let base = if counter && to.1 < from.1 { 0.0 } else { from.1 };
+    base + (to.1 - base) * time.wrapping_sub(from.0) as f64 / to.0.wrapping_sub(from.0) as f64
+}
+
+impl Ends {
+    /// Finds the ends of the window `(start, end]` of `timestamps` and `values`, which are not empty. None where the window
+    /// ends before the first sample that counts, or begins behind the last one.
+    fn find(
+        (start, end): (Millis, Millis),
+        (timestamps, values): (&[Millis], &[f64]),
+        smoothed: bool,
+        counter: bool,
+    ) -> Option<Self> {
+        let sample = |i: usize| (timestamps[i], values[i]);
+        let mut last = timestamps.len() - 1;
+        let mut first = timestamps[..last].partition_point(|time| *time <= start).saturating_sub(1);
+        if smoothed {
+            last = timestamps[..last].partition_point(|time| *time < end);
+        }
+        if timestamps[last] <= start {
+            return None;
+        }
+        let left = match smoothed && timestamps[first] < start {
+            true => interpolate(sample(first), sample(first + 1), start, counter),
+            false => values[first],
+        };
+        let right = match smoothed && last > 0 && timestamps[last] > end {
+            true => interpolate(sample(last - 1), sample(last), end, counter),
+            false => values[last],
+        };
+        if timestamps[first] <= start {
+            first += 1;
+        }
+        let behind = if timestamps[last] >= end { last } else { last + 1 };
+        Some(Self { left, right, inside: first..behind.max(first) })
+    }
+}
+
+pub(super) fn rate(window: &Window<'_>, step: &mut Step<'_>) -> f64 {
+    match change(window, step, true) {
+        Some(change) => change / step.range_seconds,
+        None => ABSENT,
+    }
+}
+
+pub(super) fn increase(window: &Window<'_>, step: &mut Step<'_>) -> f64 {
+    change(window, step, true).unwrap_or(ABSENT)
+}
+
+pub(super) fn delta(window: &Window<'_>, step: &mut Step<'_>) -> f64 {
+    change(window, step, false).unwrap_or(ABSENT)
+}
+
+fn change(window: &Window<'_>, step: &Step<'_>, counter: bool) -> Option<f64> {
+    let smoothed = step.extension == Some(RangeExtension::Smoothed);
+    let Window { start, end, timestamps, values, .. } = *window;
+    let ends = Ends::find((start, end), (timestamps, values), smoothed, counter)?;
+    // Nothing where the first sample that counts lies behind the window.
+    if smoothed && timestamps[0] > end {
+        return None;
+    }
+    let mut change = ends.right - ends.left;
+    if counter {
+        let (mut correction, mut before) = (0.0, ends.left);
+        for value in values[ends.inside].iter().chain([&ends.right]) {
+            if *value < before {
+                correction += before;
+            }
+            before = *value;
+        }
+        change += correction;
+    }
+    Some(change)
+}
+
+/// Counts marks from the newest sample at or before the left end on.
+pub(super) fn count_marks(window: &Window<'_>, _: &mut Step<'_>) -> f64 {
+    let behind = window.timestamps.partition_point(|time| *time <= window.start);
+    if behind == window.timestamps.len() {
+        return ABSENT;
+    }
+    let anchor = window.base + behind.saturating_sub(1);
+    window.marks.iter().filter(|mark| **mark > anchor).count() as f64
+}
+
+/// The samples of an extended range selector by itself: those strictly inside the window, and a point at either end
+/// (promql/engine.go, extendFloats). Empty where there is none.
+pub(super) fn points(samples: &Samples, window: (Millis, Millis), extension: RangeExtension) -> Samples {
+    let mut out = Samples::default();
+    let smoothed = extension == RangeExtension::Smoothed;
+    if samples.timestamps.is_empty() {
+        return out;
+    }
+    let columns = (samples.timestamps.as_slice(), samples.values.as_slice());
+    if let Some(ends) = Ends::find(window, columns, smoothed, false) {
+        out.push(window.0, ends.left);
+        for i in ends.inside {
+            out.push(samples.timestamps[i], samples.values[i]);
+        }
+        out.push(window.1, ends.right);
+    }
+    out
+}
+
+/// An instant selector that is smoothed, at `time`: the sample there, else the line between its neighbours within the
+/// lookback to either side, else the one before (promql/engine.go, smoothSeries).
+pub(super) fn smoothed_instant(window: &Window<'_>, time: Millis) -> f64 {
+    let behind = window.timestamps.partition_point(|at| *at < time);
+    let sample = |i: usize| (window.timestamps[i], window.values[i]);
+    match (behind, window.timestamps.get(behind)) {
+        (_, Some(at)) if *at == time => window.values[behind],
+        (0, _) => ABSENT,
+        (_, Some(_)) => interpolate(sample(behind - 1), sample(behind), time, false),
+        (_, None) => window.values[behind - 1],
+    }
+}

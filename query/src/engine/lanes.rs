@@ -1,0 +1,121 @@
+//! Levels the values of a column that several lanes gave, so that neighbours can be compared as if one lane had given all.
+//!
+//! Two replicas watch one target, but a counter of theirs may have fallen in one of them alone, so that they stand at
+//! different heights ever since. Where the lane changes, [`Run::rise`] and [`Run::change`] judge how far the series really
+//! moved; the values from there on are lifted so that they continue at that height. A lane that stands where the one before
+//! it stood is not lifted: its bits stay. Only functions that compare neighbours get levelled values; sums, extremes and
+//! quantiles want what was measured.
+
+use masthead_store::Samples;
+use masthead_store::samples::Run;
+
+/// How values compare with their neighbours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Levels {
+    /// They do not: values stay as measured.
+    None,
+    /// A fall is a reset.
+    Counter,
+    /// A fall is a fall.
+    Gauge,
+}
+
+/// Where the lanes of a column change, and what levelling did to it.
+#[derive(Debug, Default)]
+pub(super) struct Lanes {
+    /// Index of the first sample of each run but the first one.
+    pub(super) switches: Vec<usize>,
+    /// Lifts of the runs of a gauge, the first one's first.
+    pub(super) lifts: Vec<f64>,
+    /// Where a counter was reset though its levelled values may not show it.
+    pub(super) resets: Vec<usize>,
+}
+
+impl Lanes {
+    /// Forgets all, keeps the memory.
+    pub(super) fn clear(&mut self) {
+        self.switches.clear();
+        self.lifts.clear();
+        self.resets.clear();
+    }
+
+    /// Levels `samples`, which hold no stale markers.
+    pub(super) fn level(&mut self, levels: Levels, samples: &mut Samples) {
+        self.clear();
+        if samples.runs.is_empty() {
+            return;
+        }
+        self.switches.extend(samples.runs.iter().map(|run| run.start).filter(|start| *start > 0));
+        match levels {
+            Levels::None => {}
+            Levels::Counter => self.level_counter(samples),
+            Levels::Gauge => self.level_gauge(samples),
+        }
+    }
+
+    fn level_counter(&mut self, samples: &mut Samples) {
+        let Samples { timestamps, values, runs, .. } = samples;
+        let mut lift = 0.0;
+        let mut last_raw = values[0];
+        for (i, run) in runs.iter().enumerate() {
+            let end = end_of(runs, i, values.len());
+            let mut inside = run.start;
+            if run.start > 0 {
+                let previous = (timestamps[run.start - 1], last_raw);
+                let first = values[run.start];
+                last_raw = first;
+                let rise = run.rise(previous, (timestamps[run.start], first));
+                if rise.is_reset {
+                    // Behind a reset the value is the rise since zero.
+                    self.resets.push(run.start);
+                    lift = finite(rise.increase - first);
+                } else if rise.increase != first - previous.1 {
+                    lift = finite(values[run.start - 1] + rise.increase - first);
+                }
+                values[run.start] = first + lift;
+                inside += 1;
+            }
+            for (i, value) in values[..end].iter_mut().enumerate().skip(inside) {
+                if *value < last_raw {
+                    self.resets.push(i);
+                    lift = 0.0;
+                }
+                last_raw = *value;
+                *value += lift;
+            }
+        }
+    }
+
+    fn level_gauge(&mut self, samples: &mut Samples) {
+        let Samples { timestamps, values, runs, .. } = samples;
+        let mut lift = 0.0;
+        let mut last_raw = values[0];
+        self.lifts.push(0.0);
+        for (i, run) in runs.iter().enumerate() {
+            let end = end_of(runs, i, values.len());
+            if run.start > 0 {
+                let previous = (timestamps[run.start - 1], last_raw);
+                let first = values[run.start];
+                let change = run.change(previous, (timestamps[run.start], first));
+                if change != first - previous.1 {
+                    lift = finite(values[run.start - 1] + change - first);
+                }
+                self.lifts.push(lift);
+            }
+            last_raw = values[end - 1];
+            // Adding zero would turn -0 into 0.
+            if lift != 0.0 {
+                values[run.start..end].iter_mut().for_each(|value| *value += lift);
+            }
+        }
+    }
+}
+
+/// NaN and Inf have no height.
+fn finite(lift: f64) -> f64 {
+    if lift.is_finite() { lift } else { 0.0 }
+}
+
+fn end_of(runs: &[Run], i: usize, len: usize) -> usize {
+    runs.get(i + 1).map_or(len, |next| next.start)
+}

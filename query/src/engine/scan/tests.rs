@@ -1,0 +1,182 @@
+//! Scans of series in memory: whatever the threads and batches, the same rows; and what goes wrong is said.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use bytes::Bytes;
+use masthead_store::samples::STALE;
+use masthead_store::{Budget, Chunk, Lane, LaneChunks, SeriesBatch, chunk};
+
+use super::*;
+use crate::annotations::{Annotations, Severity};
+use crate::plan::{Names, Timeline};
+use crate::promql::ast::Span;
+
+/// Batches that are there already.
+struct Batches(Vec<SeriesBatch>);
+
+impl Input for Batches {
+    fn next(&mut self) -> Result<Option<SeriesBatch>, QueryError> {
+        Ok(if self.0.is_empty() { None } else { Some(self.0.remove(0)) })
+    }
+}
+
+fn spec(function: ScanFunction, timeline: Timeline, range: i64) -> ScanSpec {
+    ScanSpec {
+        function,
+        timeline,
+        range,
+        offset: 0,
+        at: None,
+        lookback: 300_000,
+        extension: None,
+        use_start_timestamps: false,
+        type_and_unit_labels: false,
+        names: Names::Drop,
+        spans: vec![Span::default()],
+    }
+}
+
+fn series(i: usize, timestamps: &[i64], values: &[f64]) -> Series {
+    let labels = Labels::from_pairs([("__name__", "x_total".to_owned()), ("i", format!("{i:04}"))]);
+    let lane = LaneChunks { lane: Lane::default(), chunks: chunk::encode(timestamps, values) };
+    Series { labels, lanes: vec![lane] }
+}
+
+/// Some series: counters with resets and gaps, and some that have no sample in the range.
+fn some_series(count: usize) -> Vec<Series> {
+    let mut seed = 1_u64;
+    let mut random = move || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) as i64
+    };
+    let one = |i: usize| {
+        let (mut time, mut value) = (if i % 7 == 3 { 90_000_000 } else { random() % 30_000 }, 0.0);
+        let (mut times, mut values) = (Vec::new(), Vec::new());
+        for _ in 0..300 {
+            time += if random() % 50 == 0 { 400_000 } else { 15_000 + random() % 7 };
+            value = if random() % 40 == 0 { 0.1 } else { value + (random() % 1000) as f64 / 7.0 };
+            times.push(time);
+            values.push(if random() % 90 == 0 { STALE } else { value });
+        }
+        series(i, &times, &values)
+    };
+    (0..count).map(one).collect()
+}
+
+fn rows(
+    spec: &ScanSpec,
+    series: &[Series],
+    batch: usize,
+    threads: usize,
+) -> Result<Vec<(Labels, Vec<u64>)>, QueryError> {
+    let budget = Budget::unlimited();
+    let held = || budget.reserve("test", 0).expect("no limit");
+    let batches = series.chunks(batch).map(|part| SeriesBatch::new(part.to_vec(), held())).collect();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+    let annotations = Annotations::default();
+    let cx = Context {
+        budget: budget.clone(),
+        cancelled: Arc::new(AtomicBool::new(false)),
+        annotations: &annotations,
+        max_samples: usize::MAX,
+        pool: (threads > 1).then(|| Arc::new(pool)),
+    };
+    let mut scan = Scan::new(Box::new(Batches(batches)), spec.clone(), Vec::new())?;
+    let mut out = Vec::new();
+    while let Some(batch) = scan.next(&cx)? {
+        assert!(!batch.is_empty());
+        for i in 0..batch.len() {
+            out.push((batch.labels[i].clone(), batch.row(i).iter().map(|v| v.to_bits()).collect()));
+        }
+    }
+    assert!(annotations.render(Severity::Info, "").is_empty());
+    Ok(out)
+}
+
+#[test]
+fn threads_and_batches_do_not_show() {
+    let series = some_series(100);
+    let timeline = Timeline { start: 600_000, step: 30_000, count: 120 };
+    let functions = [
+        ScanFunction::Latest,
+        ScanFunction::Timestamp,
+        ScanFunction::Range("rate"),
+        ScanFunction::Range("quantile_over_time"),
+        ScanFunction::Range("stddev_over_time"),
+    ];
+    for function in functions {
+        let spec = spec(function, timeline, 300_000);
+        let expected = rows(&spec, &series, 256, 1).expect("rows");
+        // Every seventh series has no sample there.
+        assert_eq!(expected.len(), 86, "{function:?}");
+        assert!(expected.iter().all(|(labels, _)| labels.metric_name().is_empty()));
+        for (batch, threads) in [(1, 1), (7, 2), (256, 2), (33, 8)] {
+            let got = rows(&spec, &series, batch, threads).expect("rows");
+            assert!(got == expected, "{function:?} by batches of {batch} on {threads} threads");
+        }
+    }
+}
+
+#[test]
+fn damaged_chunks_name_their_series() {
+    let mut bad = series(5, &[1000, 2000], &[1.0, 2.0]);
+    bad.lanes[0].chunks[0].data = Bytes::from_static(&[0, 9, 1]);
+    let spec = spec(ScanFunction::Latest, Timeline::instant(3000), 0);
+    let error = rows(&spec, &[series(1, &[1000], &[1.0]), bad], 256, 1).expect_err("a damaged chunk").to_string();
+    assert!(error.contains("read samples of {__name__=\"x_total\", i=\"0005\"}: "), "{error}");
+}
+
+#[test]
+fn native_histograms_are_refused() {
+    let mut native = series(5, &[1000, 2000], &[1.0, 2.0]);
+    let Chunk { encoding, .. } = &mut native.lanes[0].chunks[0];
+    *encoding = Encoding::Histogram;
+    let spec = spec(ScanFunction::Latest, Timeline::instant(3000), 0);
+    let error = rows(&spec, &[native], 256, 1).expect_err("a histogram").to_string();
+    assert!(error.starts_with("not supported yet: native histograms"), "{error}");
+}
+
+#[test]
+fn too_many_samples_are_refused() {
+    let annotations = Annotations::default();
+    let mut cx = Context {
+        budget: Budget::unlimited(),
+        cancelled: Arc::new(AtomicBool::new(false)),
+        annotations: &annotations,
+        max_samples: 12,
+        pool: None,
+    };
+    let spec = spec(ScanFunction::Range("rate"), Timeline { start: 9_000, step: 1_000, count: 3 }, 60_000);
+    let times: Vec<i64> = (0..10).map(|i| i * 1_000).collect();
+    let one = series(1, &times, &[1.0; 10]);
+    let mut ask = |max_samples| {
+        cx.max_samples = max_samples;
+        let held = cx.budget.reserve("test", 0).expect("no limit");
+        let input = Batches(vec![SeriesBatch::new(vec![one.clone()], held)]);
+        Scan::new(Box::new(input), spec.clone(), Vec::new())?.next(&cx).map(|batch| batch.map(|batch| batch.len()))
+    };
+    // Ten samples and three cells.
+    assert_eq!(ask(13).expect("rows"), Some(1));
+    let error = ask(12).expect_err("a sample more").to_string();
+    assert_eq!(error, "query processing would load too many samples into memory in query execution");
+}
+
+/// Steps of an instant selector: times, samples, then per step the value found, if any.
+#[test]
+fn instant_selectors_look_back() {
+    let one = series(1, &[10_000, 20_000, 30_000, 400_000], &[1.0, 2.0, STALE, f64::NAN]);
+    let at = |millis: i64, function| {
+        let found =
+            rows(&spec(function, Timeline::instant(millis), 0), std::slice::from_ref(&one), 1, 1).expect("rows");
+        found.first().map(|(_, row)| f64::from_bits(row[0]))
+    };
+    for (time, expected) in [(9_999, None), (10_000, Some(1.0)), (29_999, Some(2.0)), (30_000, None), (399_999, None)] {
+        assert_eq!(at(time, ScanFunction::Latest), expected, "{time}");
+    }
+    assert!(at(699_999, ScanFunction::Latest).is_some_and(f64::is_nan), "within the lookback");
+    assert_eq!(at(700_000, ScanFunction::Latest), None, "the lookback is open to the left");
+    assert_eq!(at(25_000, ScanFunction::Timestamp), Some(20.0));
+    assert_eq!(at(25_000, ScanFunction::SampleTime), Some(20_000.0));
+    assert_eq!(at(25_000, ScanFunction::StartTimestamp), None, "only where start timestamps count");
+}
