@@ -7,10 +7,10 @@ use super::node::{Aggregate, Join, Map, Names, Plan, Scan, ScanFunction, ScanSpe
 use super::times::QueryTimes;
 use super::{PlanOptions, Timeline};
 use crate::error::QueryError;
-use crate::promql;
 use crate::promql::ast::{
     self, AggregateOp, At, BinaryOp, DurationExpr, Expr, ExprKind, RangeExtension, Span, UnaryOp, ValueType,
 };
+use crate::promql::{self, duration};
 
 /// Builds the plan of a whole query. Times of the nodes and indices of selects are not set yet.
 pub(super) fn build(expr: &Expr, times: QueryTimes, options: &PlanOptions) -> Result<Plan, QueryError> {
@@ -107,12 +107,13 @@ impl Builder<'_> {
         Built { plan, names: NameSpread::None, whole: whole && !pieces }
     }
 
-    pub(super) fn duration(&self, expr: &DurationExpr, negative: bool) -> Result<Millis, QueryError> {
-        super::duration::evaluate(expr, &self.times, negative)
+    /// A range or a step, which must be above zero.
+    pub(super) fn range(&self, expr: &DurationExpr) -> Result<Millis, QueryError> {
+        duration::evaluate_positive(expr, &self.times).map_err(QueryError::Invalid)
     }
 
-    fn offset(&self, offset: Option<&DurationExpr>) -> Result<Millis, QueryError> {
-        offset.map_or(Ok(0), |offset| self.duration(offset, true))
+    pub(super) fn offset(&self, offset: Option<&DurationExpr>) -> Result<Millis, QueryError> {
+        offset.map_or(Ok(0), |offset| duration::evaluate(offset, &self.times).map_err(QueryError::Invalid))
     }
 
     pub(super) fn at(&self, at: Option<At>) -> Option<Millis> {
@@ -170,7 +171,7 @@ impl Builder<'_> {
             ExprKind::Matrix(matrix) => {
                 check_extension(function, matrix.vector.extension)?;
                 let spec = ScanSpec {
-                    range: self.duration(&matrix.range, false)?,
+                    range: self.range(&matrix.range)?,
                     offset: self.offset(matrix.vector.offset.as_ref())?,
                     at: self.at(matrix.vector.at),
                     extension: matrix.vector.extension,
@@ -182,10 +183,10 @@ impl Builder<'_> {
             }
             ExprKind::Subquery(subquery) => {
                 let inner = self.expr(&subquery.expr)?;
-                let step = subquery.step.as_ref().map(|step| self.duration(step, false)).transpose()?;
+                let step = subquery.step.as_ref().map(|step| self.range(step)).transpose()?;
                 let spec = ScanSpec {
                     offset: self.offset(subquery.offset.as_ref())?,
-                    range: self.duration(&subquery.range, false)?,
+                    range: self.range(&subquery.range)?,
                     at: self.at(subquery.at),
                     ..spec
                 };
@@ -290,7 +291,7 @@ impl Builder<'_> {
         let (mut label, mut parameter) = (None, None);
         match parameter_expr.map(|expr| &expr.kind) {
             Some(ExprKind::String(text)) if aggregate.op == AggregateOp::CountValues => {
-                if !is_label_name(text) {
+                if !promql::is_label_name(text) {
                     let text = promql::quote_literal(text);
                     return Err(QueryError::Execution(format!("invalid label name {text}")));
                 }
@@ -332,11 +333,6 @@ impl Builder<'_> {
         let names = if keeps_name { input.names } else { NameSpread::None };
         Ok(Built { plan, names, whole: true })
     }
-}
-
-/// Whether a label can have this name: any UTF-8 but the empty text.
-pub(super) fn is_label_name(name: &str) -> bool {
-    !name.is_empty() && promql::is_utf8(name)
 }
 
 /// Whether the operator makes something new of a metric (promql/engine.go, changesMetricSchema).

@@ -3,11 +3,12 @@
 use masthead_store::labels::METRIC_NAME;
 use masthead_store::{Labels, MatchOp, Matcher, Millis};
 
-use super::build::{Builder, Built, NameSpread, check_extension, is_label_name, strip};
+use super::build::{Builder, Built, NameSpread, check_extension, strip};
 use super::node::{ClassicHistogram, HistogramFunction, Info, Order, Plan, Relabel, Scan, ScanFunction};
 use super::times::go_duration;
 use super::{Names, ScanSpec, Timeline};
 use crate::error::QueryError;
+use crate::promql;
 use crate::promql::ast::{Call, Expr, ExprKind, Span, ValueType, VectorSelector};
 
 type Build = fn(&Builder<'_>, &Call, Span) -> Result<Built, QueryError>;
@@ -175,8 +176,9 @@ fn label_replace(builder: &Builder<'_>, call: &Call, _: Span) -> Result<Built, Q
 fn label_join(builder: &Builder<'_>, call: &Call, _: Span) -> Result<Built, QueryError> {
     let rule = Relabel::Join { destination: text(call, 1)?, separator: text(call, 2)?, sources: texts(call, 3)? };
     if let Relabel::Join { sources, .. } = &rule
-        && let Some(source) = sources.iter().find(|source| !is_label_name(source))
+        && let Some(source) = sources.iter().find(|source| !promql::is_label_name(source))
     {
+        let source = promql::lossy(source);
         return Err(QueryError::Execution(format!("invalid source label name in label_join(): {source}")));
     }
     relabel(builder, call, rule)
@@ -184,8 +186,8 @@ fn label_join(builder: &Builder<'_>, call: &Call, _: Span) -> Result<Built, Quer
 
 fn relabel(builder: &Builder<'_>, call: &Call, rule: Relabel) -> Result<Built, QueryError> {
     let (Relabel::Replace { destination, .. } | Relabel::Join { destination, .. }) = &rule;
-    if !is_label_name(destination) {
-        let name = call.function.name;
+    if !promql::is_label_name(destination) {
+        let (name, destination) = (call.function.name, promql::lossy(destination));
         return Err(QueryError::Execution(format!("invalid destination label name in {name}(): {destination}")));
     }
     let input = builder.argument(call, 0)?;
@@ -274,16 +276,16 @@ fn info_names(matchers: Vec<Matcher>) -> Result<Vec<Matcher>, QueryError> {
 fn first_selector(
     builder: &Builder<'_>,
     expr: &Expr,
-    path: &[&crate::promql::ast::Subquery],
+    path: &[&promql::ast::Subquery],
 ) -> Result<Option<(Option<Millis>, Millis)>, QueryError> {
     let resolve = |selector: &VectorSelector| {
         let mut at = builder.at(selector.at);
-        let mut offset = selector.offset.as_ref().map_or(Ok(0), |offset| builder.duration(offset, true))?;
+        let mut offset = builder.offset(selector.offset.as_ref())?;
         for subquery in path.iter().rev() {
             if at.is_some() {
                 break;
             }
-            offset += subquery.offset.as_ref().map_or(Ok(0), |offset| builder.duration(offset, true))?;
+            offset += builder.offset(subquery.offset.as_ref())?;
             at = builder.at(subquery.at);
         }
         Ok(Some((at, go_duration(offset))))

@@ -6,7 +6,6 @@
 
 mod build;
 mod calls;
-mod duration;
 mod explain;
 pub mod node;
 mod pass_propagate_matchers;

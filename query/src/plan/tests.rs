@@ -102,7 +102,10 @@ fn wrong_queries_are_refused_with_prometheus_texts() {
         (r#"label_replace(x, "", "", "a", "b")"#, "invalid destination label name in label_replace(): "),
         (r#"label_replace(x, "a", "", "a", "(")"#, "invalid regular expression in label_replace(): ("),
         (r#"label_join(x, "", "", "a")"#, "invalid destination label name in label_join(): "),
+        (r#"label_replace(x, "\xff", "", "a", "b")"#, "invalid destination label name in label_replace(): \u{fffd}"),
+        (r#"label_join(x, "b", "", "\xff")"#, "invalid source label name in label_join(): \u{fffd}"),
         (r#"count_values("", x)"#, "invalid label name \"\""),
+        (r#"count_values("a\xc5z", x)"#, r#"invalid label name "a\xc5z""#),
         (
             "deriv(x[5m] anchored)",
             "anchored modifier can only be used with: changes, delta, increase, rate, resets - not with deriv",

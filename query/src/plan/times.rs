@@ -4,17 +4,7 @@ use masthead_store::Millis;
 
 use super::{PlanOptions, Timeline};
 use crate::promql::ast::At;
-
-/// Start, end and step of a whole query.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct QueryTimes {
-    /// First time, ms.
-    pub(super) start: Millis,
-    /// The end that was asked for, ms; it need not be a step.
-    pub(super) end: Millis,
-    /// Step, ms; 0 for an instant query.
-    pub(super) step: Millis,
-}
+pub(super) use crate::promql::duration::QueryTimes;
 
 impl QueryTimes {
     pub(super) fn new(timeline: Timeline, options: &PlanOptions) -> Self {
@@ -34,10 +24,6 @@ impl QueryTimes {
             _ if self.start == self.end => 0.0,
             _ => self.step as f64 / 1000.0,
         }
-    }
-
-    pub(super) fn range_seconds(&self) -> f64 {
-        go_duration(self.end.wrapping_sub(self.start)) as f64 / 1000.0
     }
 
     /// The time that a modifier `@` stands for, ms.

@@ -38,7 +38,8 @@ pub struct Expr {
 pub enum ExprKind {
     /// `1`, `0x1f`, `5m`, `Inf`.
     Number(NumberLiteral),
-    /// `"a"`, unescaped. Bytes that are no UTF-8 (`"\xff"`) are kept as [`super::is_utf8`] tells.
+    /// `"a"`, unescaped. Bytes that are no UTF-8 (`"\xff"`) are kept as private characters,
+    /// which [`super::is_label_name`] refuses.
     String(String),
     /// `up{job="a"} offset 5m @ 3`.
     Vector(VectorSelector),

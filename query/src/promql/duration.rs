@@ -4,6 +4,7 @@ use masthead_store::Millis;
 
 use super::ast::{BinaryOp, DurationExpr, DurationKind, UnaryOp};
 use super::number::to_nanoseconds;
+use crate::engine::{go_max, go_min, pow};
 
 /// The times of a query that durations may depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +15,14 @@ pub struct QueryTimes {
     pub end: Millis,
     /// Between steps, ms; 0 for an instant query.
     pub step: Millis,
+}
+
+impl QueryTimes {
+    /// From start to end in seconds, at most what Go's durations hold: its `Time.Sub` saturates.
+    pub fn range_seconds(&self) -> f64 {
+        const MILLIS_MAX: i64 = i64::MAX / 1_000_000;
+        go_seconds(self.end.saturating_sub(self.start).clamp(-MILLIS_MAX, MILLIS_MAX))
+    }
 }
 
 /// An offset in milliseconds; any sign will do. The error has the byte range of the duration in the query and is complete:
@@ -51,9 +60,9 @@ fn seconds(expr: &DurationExpr, times: &QueryTimes) -> Result<f64, String> {
     Ok(match &expr.kind {
         DurationKind::Number(number) => number.value,
         DurationKind::Step => go_seconds(times.step),
-        DurationKind::Range => go_seconds(times.end.wrapping_sub(times.start)),
-        DurationKind::MinOf(a, b) => minimum(seconds(a, times)?, seconds(b, times)?),
-        DurationKind::MaxOf(a, b) => -minimum(-seconds(a, times)?, -seconds(b, times)?),
+        DurationKind::Range => times.range_seconds(),
+        DurationKind::MinOf(a, b) => go_min(seconds(a, times)?, seconds(b, times)?),
+        DurationKind::MaxOf(a, b) => go_max(seconds(a, times)?, seconds(b, times)?),
         DurationKind::Paren(inner) | DurationKind::Unary(UnaryOp::Plus, inner) => seconds(inner, times)?,
         DurationKind::Unary(UnaryOp::Minus, inner) => -seconds(inner, times)?,
         DurationKind::Binary(op, left, right) => {
@@ -66,7 +75,7 @@ fn seconds(expr: &DurationExpr, times: &QueryTimes) -> Result<f64, String> {
                 BinaryOp::Div => left / right,
                 BinaryOp::Mod if right == 0.0 => return Err(fault(expr, "modulo by zero")),
                 BinaryOp::Mod => left % right,
-                BinaryOp::Pow => left.powf(right),
+                BinaryOp::Pow => pow(left, right),
                 _ => return Err(format!("unexpected duration expression operator \"{}\"", op.as_str())),
             }
         }
@@ -76,17 +85,6 @@ fn seconds(expr: &DurationExpr, times: &QueryTimes) -> Result<f64, String> {
 /// Milliseconds as Go's `Duration.Seconds` gives them: whole seconds and the rest apart.
 fn go_seconds(time: Millis) -> f64 {
     (time / 1000) as f64 + (time % 1000) as f64 / 1000.0
-}
-
-/// Go's `math.Min`: minus infinity wins over NaN, NaN over the rest.
-fn minimum(a: f64, b: f64) -> f64 {
-    if a == f64::NEG_INFINITY || b == f64::NEG_INFINITY {
-        f64::NEG_INFINITY
-    } else if a.is_nan() || b.is_nan() {
-        f64::NAN
-    } else {
-        a.min(b)
-    }
 }
 
 #[cfg(test)]

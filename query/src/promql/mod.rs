@@ -27,7 +27,7 @@ mod token;
 pub mod walk;
 
 pub use error::ParseError;
-pub use quote::{is_utf8, quote_literal};
+pub use quote::{is_label_name, lossy, quote_literal};
 
 use ast::Expr;
 use parser::Parser;

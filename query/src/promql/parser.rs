@@ -4,7 +4,8 @@
 //! that of two errors the same one comes first. An unexpected token is reported by the innermost construct that has words for
 //! it ([`Parser::naming`]), which is how upstream's error productions work (promql/parser/generated_parser.y).
 //!
-//! Every recursion is counted against the limit on depth, and so is the height of what is built: a chain of 500 operators
+//! Functions that do not recurse are kept out of the frames of those that do (`inline(never)`), so that a level of depth costs
+//! little stack. Every recursion is counted against the limit on depth, and so is the height of what is built: a chain of 500 operators
 //! is 500 deep. Whoever walks the tree may therefore recurse.
 
 use masthead_store::labels::quote;
@@ -16,7 +17,7 @@ use super::error::Fault;
 use super::functions::{self, Function};
 use super::lexer::Lexer;
 use super::number::{parse_duration, parse_number};
-use super::quote::{into_text, is_utf8, quote_literal, unquote};
+use super::quote::{into_text, is_label_name, quote_literal, unquote};
 use super::token::{Kind, Token};
 use super::{Features, Limits, ParseOptions, Steps};
 
@@ -40,6 +41,9 @@ impl From<Fault> for Stop {
 }
 
 pub(super) type Parsed<T> = Result<T, Stop>;
+
+/// Labels of a grouping, and whether it is `without`.
+type AggregateModifier = (Vec<Box<str>>, bool);
 
 /// An expression and the height of its tree. Boxed, so that deep recursion needs little stack.
 pub(super) struct Node {
@@ -128,6 +132,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Has `place` word an unexpected token of `parsed`: `unexpected … in PLACE, expected EXPECTED`.
+    #[inline(never)]
     fn naming<T>(&self, parsed: Parsed<T>, place: &str, expected: &str) -> Parsed<T> {
         match parsed {
             Err(Stop::Unexpected) => {
@@ -211,6 +216,7 @@ impl<'a> Parser<'a> {
     }
 
     /// A new node over children of which the highest has `below` levels.
+    #[inline(never)]
     fn node(&mut self, kind: ExprKind, span: Span, below: usize) -> Parsed<Node> {
         self.count_terms(1, span)?;
         self.check_depth(below + 1, span)?;
@@ -234,6 +240,7 @@ impl<'a> Parser<'a> {
         Ok(left)
     }
 
+    #[inline(never)]
     fn binary(&mut self, op: BinaryOp, return_bool: bool, matching: Matching, sides: [Node; 2]) -> Parsed<Node> {
         let [left, right] = sides;
         let span = left.expr.span.to(right.expr.span);
@@ -274,15 +281,7 @@ impl<'a> Parser<'a> {
     fn primary(&mut self) -> Parsed<Node> {
         let token = self.peek()?;
         match token.kind {
-            Kind::Number | Kind::Duration => {
-                let number = self.number()?;
-                self.node(ExprKind::Number(number), token.span, 0)
-            }
-            Kind::String => {
-                self.next()?;
-                let text = into_text(unquote(self.text(token)));
-                self.node(ExprKind::String(text), token.span, 0)
-            }
+            Kind::Number | Kind::Duration | Kind::String => self.literal(token),
             Kind::LeftParen => {
                 self.next()?;
                 let inner = self.expression(0)?;
@@ -293,6 +292,17 @@ impl<'a> Parser<'a> {
             kind if kind.is_metric_name() => self.named(token),
             _ => Err(Stop::Unexpected),
         }
+    }
+
+    #[inline(never)]
+    fn literal(&mut self, token: Token) -> Parsed<Node> {
+        if token.kind != Kind::String {
+            let number = self.number()?;
+            return self.node(ExprKind::Number(number), token.span, 0);
+        }
+        self.next()?;
+        let text = into_text(unquote(self.text(token)));
+        self.node(ExprKind::String(text), token.span, 0)
     }
 
     /// What begins with a word: an aggregation, a call or a selector.
@@ -315,6 +325,11 @@ impl<'a> Parser<'a> {
 
     fn call(&mut self, name: Token) -> Parsed<Node> {
         let (args, below) = self.arguments()?;
+        self.build_call(name, args, below)
+    }
+
+    #[inline(never)]
+    fn build_call(&mut self, name: Token, args: Vec<Expr>, below: usize) -> Parsed<Node> {
         let span = Span { start: name.span.start, end: self.last_closing };
         let function = self.function(name)?;
         self.node(ExprKind::Call(Call { function, args }), span, below)
@@ -356,20 +371,28 @@ impl<'a> Parser<'a> {
 
     fn aggregate(&mut self, op: AggregateOp, name: Token) -> Parsed<Node> {
         let before = self.aggregate_modifier()?;
-        let (mut args, below) = self.arguments()?;
+        let (args, below) = self.arguments()?;
+        self.build_aggregate((op, name.span.start), before, args, below)
+    }
+
+    /// Behind the arguments: perhaps the modifier, then the checks.
+    #[inline(never)]
+    fn build_aggregate(
+        &mut self,
+        (op, start): (AggregateOp, u32),
+        before: Option<AggregateModifier>,
+        mut args: Vec<Expr>,
+        below: usize,
+    ) -> Parsed<Node> {
         // Taken before the next token is read. Upstream reads it and searches backwards for the parenthesis.
-        let mut end = self.last_closing;
-        let modifier = match before {
-            Some(modifier) => Some(modifier),
-            None => {
-                let behind = self.aggregate_modifier()?;
-                if behind.is_some() {
-                    end = self.last_closing;
-                }
-                behind
+        let mut span = Span { start, end: self.last_closing };
+        let mut modifier = before;
+        if modifier.is_none() {
+            modifier = self.aggregate_modifier()?;
+            if modifier.is_some() {
+                span.end = self.last_closing;
             }
-        };
-        let span = Span { start: name.span.start, end };
+        }
         if args.is_empty() {
             return Err(fault(span, "no arguments for aggregate expression provided"));
         }
@@ -389,7 +412,8 @@ impl<'a> Parser<'a> {
     }
 
     /// `by (…)` or `without (…)`, if it stands here: the labels, and whether it is `without`.
-    fn aggregate_modifier(&mut self) -> Parsed<Option<(Vec<Box<str>>, bool)>> {
+    #[inline(never)]
+    fn aggregate_modifier(&mut self) -> Parsed<Option<AggregateModifier>> {
         let kind = self.peek()?.kind;
         if !matches!(kind, Kind::By | Kind::Without) {
             return Ok(None);
@@ -424,7 +448,7 @@ impl<'a> Parser<'a> {
         let label = match token.kind {
             Kind::String => {
                 let label = into_text(unquote(text));
-                if label.is_empty() || !is_utf8(&label) {
+                if !is_label_name(&label) {
                     let shown = quote_literal(&label);
                     return Err(fault(token.span, format!("invalid label name for grouping: {shown}")));
                 }
@@ -439,6 +463,7 @@ impl<'a> Parser<'a> {
     }
 
     /// What stands between a binary operator and its right side: whether `bool`, and the matching.
+    #[inline(never)]
     fn matching(&mut self) -> Parsed<(bool, Matching)> {
         let mut matching = Matching {
             cardinality: Cardinality::OneToOne,
@@ -541,6 +566,8 @@ impl<'a> Parser<'a> {
 }
 
 /// An error at `span`.
+#[cold]
+#[inline(never)]
 fn fault(span: Span, message: impl Into<String>) -> Stop {
     Stop::Fault(Box::new(Fault { span, message: message.into() }))
 }

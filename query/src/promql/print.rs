@@ -1,6 +1,7 @@
 //! Tree to text, as upstream's `String()` writes it (promql/parser/printer.go).
 //!
-//! What is printed parses to the same tree, places apart; labels in braces are sorted by what is printed of them.
+//! What is printed parses to the same tree, places apart; labels in braces are sorted by what is printed of them. Two things
+//! do not come back, as upstream: durations below a millisecond, and an infinity to the left of `^`, whose sign binds looser.
 
 use std::fmt::{self, Display, Formatter};
 

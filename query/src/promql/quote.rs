@@ -91,10 +91,19 @@ fn invalid_byte(c: char) -> Option<u8> {
     u32::from(c).checked_sub(INVALID).and_then(|byte| u8::try_from(byte).ok()).filter(|byte| !byte.is_ascii())
 }
 
-/// Whether a string literal's text is valid UTF-8. `"\xff"` is not, which makes it no label name; its bytes that are none
-/// are kept as private characters.
-pub fn is_utf8(text: &str) -> bool {
+/// Whether a string literal's text is valid UTF-8, as `"\xff"` is not.
+fn is_utf8(text: &str) -> bool {
     !text.contains(|c| invalid_byte(c).is_some())
+}
+
+/// Whether a string literal's text can be a label's name: any UTF-8 but the empty one.
+pub fn is_label_name(text: &str) -> bool {
+    !text.is_empty() && is_utf8(text)
+}
+
+/// A string literal's text for people: U+FFFD for each byte that is no UTF-8.
+pub fn lossy(text: &str) -> String {
+    text.chars().map(|c| invalid_byte(c).map_or(c, |_| char::REPLACEMENT_CHARACTER)).collect()
 }
 
 /// A string literal's text as Go's `%q` writes it, bytes that are no UTF-8 as `\xff`.

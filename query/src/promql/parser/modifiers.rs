@@ -8,6 +8,7 @@ use super::{Node, Parsed, Parser, Stop, fault};
 
 impl Parser<'_> {
     /// `node` with all the modifiers that follow it.
+    #[inline(never)]
     pub(super) fn modified(&mut self, mut node: Node) -> Parsed<Node> {
         loop {
             let token = self.peek()?;

@@ -30,6 +30,7 @@ impl Parser<'_> {
     }
 
     /// The rest of a selector behind its name, or one without a name.
+    #[inline(never)]
     pub(super) fn vector_selector(&mut self, name: Option<Token>) -> Parsed<Node> {
         let mut span = name.map_or(self.last.span, |name| name.span);
         let mut matchers = Vec::new();
