@@ -24,6 +24,7 @@ pub mod cache;
 pub mod chunk;
 pub mod coverage;
 pub mod dedup;
+pub mod discovery;
 pub mod error;
 pub mod fanout;
 pub mod histogram;
