@@ -1,1 +1,378 @@
-//! Evaluations over literal rows.
+//! Whole evaluations over a few literal series, in batches of several sizes and by several threads.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use masthead_store::samples::STALE;
+use masthead_store::{Budget, Labels, Lane, LaneChunks, Matcher, Series, SeriesBatch, chunk};
+
+use super::{Context, Input, Value, evaluate};
+use crate::annotations::{Annotations, Severity};
+use crate::error::QueryError;
+use crate::plan::{PlanOptions, Timeline, plan};
+use crate::promql;
+
+/// Minutes between samples and between steps, ms.
+const STEP: i64 = 60_000;
+
+struct Feed {
+    series: Vec<Series>,
+    size: usize,
+    at: usize,
+    budget: Budget,
+}
+
+impl Input for Feed {
+    fn next(&mut self) -> Result<Option<SeriesBatch>, QueryError> {
+        let rest = &self.series[self.at..];
+        let series = rest[..rest.len().min(self.size)].to_vec();
+        if series.is_empty() {
+            return Ok(None);
+        }
+        self.at += series.len();
+        Ok(Some(SeriesBatch::new(series, self.budget.reserve("test", 1000)?)))
+    }
+}
+
+/// `a{x=1,y=2}`.
+fn labels_of(text: &str) -> Labels {
+    let (name, rest) = text.split_once('{').unwrap_or((text, ""));
+    let pairs = rest.trim_end_matches('}').split(',').filter_map(|pair| pair.split_once('='));
+    Labels::from_pairs(pairs.chain([("__name__", name)]))
+}
+
+fn text_of(labels: &Labels) -> String {
+    let pairs: Vec<String> =
+        labels.iter().filter(|(name, _)| *name != "__name__").map(|(name, value)| format!("{name}={value}")).collect();
+    let name = labels.metric_name();
+    if pairs.is_empty() && !name.is_empty() { name.to_owned() } else { format!("{name}{{{}}}", pairs.join(",")) }
+}
+
+/// Lines of `labels value value ...`, one value a minute from 0 on, `_` for the end of a series.
+fn series_of(data: &str) -> Vec<Series> {
+    let lines = data.lines().map(str::trim).filter(|line| !line.is_empty());
+    let mut series: Vec<Series> = lines
+        .map(|line| {
+            let (labels, values) = line.split_once(' ').unwrap();
+            let values: Vec<f64> =
+                values.split_whitespace().map(|cell| if cell == "_" { STALE } else { cell.parse().unwrap() }).collect();
+            let times: Vec<i64> = (0..values.len() as i64).map(|i| i * STEP).collect();
+            let chunks = chunk::encode(&times, &values);
+            Series { labels: labels_of(labels), lanes: vec![LaneChunks { lane: Lane::default(), chunks }] }
+        })
+        .collect();
+    series.sort_by(|a, b| a.labels.cmp(&b.labels));
+    series
+}
+
+/// How a query is run.
+#[derive(Debug, Clone, Copy)]
+struct How {
+    batch: usize,
+    threads: usize,
+    delayed: bool,
+    instant: bool,
+}
+
+const PLAIN: How = How { batch: 256, threads: 1, delayed: false, instant: false };
+
+/// Rows `labels value value ...` and notes, of a query over all minutes of `data`.
+fn run(query: &str, data: &str, how: How) -> Result<(Vec<String>, Vec<String>), String> {
+    let all = series_of(data);
+    let steps = data.lines().map(|line| line.split_whitespace().count().saturating_sub(1)).max().unwrap_or(1);
+    let annotations = Annotations::default();
+    let budget = Budget::new("test", 1 << 22);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(how.threads).build().unwrap();
+    let cx = Context {
+        budget: budget.clone(),
+        cancelled: Arc::new(AtomicBool::new(false)),
+        annotations: &annotations,
+        max_samples: 1000,
+        pool: (how.threads > 1).then(|| Arc::new(pool)),
+    };
+    let parse = promql::ParseOptions { features: promql::Features::ALL, ..Default::default() };
+    let options =
+        PlanOptions { parse, delayed_name_removal: how.delayed, instant: how.instant, ..PlanOptions::default() };
+    let timeline = if how.instant { Timeline::instant(0) } else { Timeline { start: 0, step: STEP, count: steps } };
+    let planned = plan(query, timeline, &options).map_err(|error| error.to_string())?;
+    let inputs = planned.selects.iter().map(|select| -> Box<dyn Input> {
+        let fits =
+            |series: &&Series| select.matchers.iter().all(|m: &Matcher| m.matches(series.labels.value(m.name())));
+        let series = all.iter().filter(fits).cloned().collect();
+        Box::new(Feed { series, size: how.batch, at: 0, budget: budget.clone() })
+    });
+    let value = evaluate(&planned, inputs.collect(), &cx).map_err(|error| error.to_string())?;
+    assert_eq!(budget.used(), 0, "all memory is given back");
+    let cells = |values: &[f64]| {
+        let cell = |value: &f64| if super::batch::is_absent(*value) { "_".to_owned() } else { format!("{value}") };
+        values.iter().map(cell).collect::<Vec<_>>().join(" ")
+    };
+    let rows = match value {
+        Value::Scalar(values) => vec![cells(&values)],
+        Value::String(text) => vec![text],
+        Value::Series(rows) => {
+            rows.iter().map(|row| format!("{} {}", text_of(&row.labels), cells(&row.values))).collect()
+        }
+        Value::Matrix(series) => {
+            series.iter().map(|(labels, samples)| format!("{} {}", text_of(labels), cells(&samples.values))).collect()
+        }
+    };
+    let mut notes = annotations.render(Severity::Warning, query);
+    notes.extend(annotations.render(Severity::Info, query));
+    Ok((rows, notes))
+}
+
+/// Every size of batches and number of threads gives the same.
+#[track_caller]
+fn check(query: &str, data: &str, expected: &[&str]) {
+    check_how(query, data, expected, PLAIN);
+}
+
+#[track_caller]
+fn check_how(query: &str, data: &str, expected: &[&str], how: How) {
+    for (batch, threads) in [(1, 1), (2, 1), (256, 1), (2, 3)] {
+        let (rows, notes) = run(query, data, How { batch, threads, ..how }).unwrap();
+        assert_eq!(rows, expected, "{query}, {batch} rows a batch, {threads} threads");
+        assert!(notes.is_empty(), "{query}: {notes:?}");
+    }
+}
+
+#[track_caller]
+fn check_error(query: &str, data: &str, expected: &str) {
+    for batch in [1, 256] {
+        let failed = run(query, data, How { batch, ..PLAIN }).unwrap_err();
+        assert_eq!(failed, expected, "{query}, {batch} rows a batch");
+    }
+}
+
+const REQUESTS: &str = "
+    a{x=1,y=1} 1 2 3
+    a{x=1,y=2} 10 20 _
+    a{x=2,y=1} 100 _ 300
+    b{x=1} 2 2 2
+    b{x=3} 5 5 5";
+
+#[test]
+fn aggregations_by_group_and_step() {
+    check("sum by (x) (a)", REQUESTS, &["{x=1} 11 22 3", "{x=2} 100 _ 300"]);
+    check("avg(a)", REQUESTS, &["{} 37 11 151.5"]);
+    check("count without (y) (a)", REQUESTS, &["{x=1} 2 2 1", "{x=2} 1 _ 1"]);
+    check("max(a) - min(a)", REQUESTS, &["{} 99 18 297"]);
+    check("group(a)", REQUESTS, &["{} 1 1 1"]);
+    check("stdvar(b)", REQUESTS, &["{} 2.25 2.25 2.25"]);
+    check("quantile(0.5, a)", REQUESTS, &["{} 10 11 151.5"]);
+    check("sum by (__name__) (a)", REQUESTS, &["a 111 22 303"]);
+    check(r#"count_values("v", b)"#, REQUESTS, &["{v=2} 1 1 1", "{v=5} 1 1 1"]);
+    check(r#"count_values by (x) ("x", a)"#, "a{x=1} 1 2\na{x=2} 1 1", &["{x=1} 2 1", "{x=2} _ 1"]);
+    check("sum(nothing)", REQUESTS, &[]);
+}
+
+#[test]
+fn ranking_is_done_at_each_step() {
+    check("topk(1, a)", REQUESTS, &["a{x=1,y=2} _ 20 _", "a{x=2,y=1} 100 _ 300"]);
+    check("bottomk by (x) (1, a)", REQUESTS, &["a{x=1,y=1} 1 2 3", "a{x=2,y=1} 100 _ 300"]);
+    check("topk(scalar(b{x=\"1\"}) - 1, a)", REQUESTS, &["a{x=1,y=2} _ 20 _", "a{x=2,y=1} 100 _ 300"]);
+    check("limitk(1, a)", REQUESTS, &["a{x=1,y=1} 1 2 3"]);
+    check("limit_ratio(1, b)", REQUESTS, &["b{x=1} 2 2 2", "b{x=3} 5 5 5"]);
+    check("topk(0, a)", REQUESTS, &[]);
+    check_error("topk(NaN, a)", REQUESTS, "Parameter value is NaN");
+    let instant = How { instant: true, ..PLAIN };
+    check_how("topk(2, a)", REQUESTS, &["a{x=2,y=1} 100", "a{x=1,y=2} 10"], instant);
+    check_how("sort(-a)", REQUESTS, &["{x=2,y=1} -100", "{x=1,y=2} -10", "{x=1,y=1} -1"], instant);
+    check_how(r#"sort_by_label_desc(b, "x")"#, REQUESTS, &["b{x=3} 5", "b{x=1} 2"], instant);
+}
+
+#[test]
+fn vectors_meet_by_labels() {
+    check("a * on (x) group_left b", REQUESTS, &["{x=1,y=1} 2 4 6", "{x=1,y=2} 20 40 _"]);
+    check("b + on (x) group_right a", REQUESTS, &["{x=1,y=1} 3 4 5", "{x=1,y=2} 12 22 _"]);
+    check("a > on (x) group_left b", REQUESTS, &["a{x=1,y=1} _ _ 3", "a{x=1,y=2} 10 20 _"]);
+    check("a > bool on (x) group_left b", REQUESTS, &["{x=1,y=1} 0 0 1", "{x=1,y=2} 1 1 _"]);
+    check("sum by (x) (a) / b", REQUESTS, &["{x=1} 5.5 11 1.5"]);
+    check("b - ignoring (y) sum by (x) (a)", REQUESTS, &["{x=1} -9 -20 -1"]);
+    check("b + fill_right(0) sum by (x) (a)", REQUESTS, &["{x=1} 13 24 5", "{x=3} 5 5 5"]);
+    check("b + fill(0) sum by (x) (a)", REQUESTS, &["{x=1} 13 24 5", "{x=2} 100 _ 300", "{x=3} 5 5 5"]);
+    check("a + 1 > 20", REQUESTS, &["{x=1,y=2} _ 21 _", "{x=2,y=1} 101 _ 301"]);
+    check("5 < a", "a 1 6", &["a _ 6"]);
+    check("1 < bool 2", "a 1", &["1"]);
+    check("2 ^ 3 ^ 0 - 7 % 4", "a 1", &["-1"]);
+    check(
+        "c{k=\"l\"} * on (x) group_left (v) d",
+        "c{k=l,v=0,x=1} 1 1\nd{v=7,x=1} 5 _\nd{v=8,x=1} _ 6",
+        &["{k=l,v=7,x=1} 5 _", "{k=l,v=8,x=1} _ 6"],
+    );
+}
+
+#[test]
+fn ambiguous_matches_are_refused() {
+    let twice = "found duplicate series for the match group {x=\"1\"} on the right hand-side of the operation: \
+                 [{__name__=\"a\", x=\"1\", y=\"1\"}, {__name__=\"a\", x=\"1\", y=\"2\"}];many-to-many matching not \
+                 allowed: matching labels must be unique on one side";
+    check_error("b + on (x) a", REQUESTS, twice);
+    check_error("b + on (x) group_right b{x=\"1\"} + on (x) a", REQUESTS, twice);
+    check_error(
+        "a + on (x) b",
+        REQUESTS,
+        "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
+    );
+    check_error(
+        "{__name__=~\"a|c\"} * on (x) group_left b",
+        "a{x=1} 1\nc{x=1} 1\nb{x=1} 1",
+        "multiple matches for labels: grouping labels must ensure unique matches",
+    );
+    // Without anything on the other side there is no error, step by step.
+    check("nothing + on (x) a", REQUESTS, &[]);
+    check("c + on (x) a", "c{x=1} _ 1\na{x=1,y=1} 1 _\na{x=1,y=2} 1 1", &["{x=1} _ 2"]);
+}
+
+#[test]
+fn sets_compare_labels_only() {
+    check("a and on (x) b", REQUESTS, &["a{x=1,y=1} 1 2 3", "a{x=1,y=2} 10 20 _"]);
+    check("a unless on (x) b", REQUESTS, &["a{x=2,y=1} 100 _ 300"]);
+    check("b or on (x) a", REQUESTS, &["a{x=2,y=1} 100 _ 300", "b{x=1} 2 2 2", "b{x=3} 5 5 5"]);
+    check("a or a", REQUESTS, &["a{x=1,y=1} 1 2 3", "a{x=1,y=2} 10 20 _", "a{x=2,y=1} 100 _ 300"]);
+    check("(c > 1) or d", "c 1 2\nd 7 8", &["c _ 2", "d 7 _"]);
+    check("a and on () vector(1)", "a{x=1} 1", &["a{x=1} 1"]);
+}
+
+#[test]
+fn rows_that_get_equal_are_merged_or_refused() {
+    let two = "c 1 _\nd _ 2";
+    check(r#"-{__name__=~"c|d"}"#, two, &["{} -1 -2"]);
+    check(r#"max_over_time((-{__name__=~"c|d"})[2m:1m])"#, two, &["{} -1 -1"]);
+    let refused = "vector cannot contain metrics with the same labelset";
+    check_error(r#"-{__name__=~"c|d"}"#, "c 1 1\nd _ 2", refused);
+    check_error(r#"last_over_time(abs({__name__=~"c|d"})[2m:1m])"#, "c 1 1\nd _ 2", refused);
+    check_error(r#"rate({__name__=~"c|d"}[2m])"#, "c 1 1\nd 1 2", refused);
+    check_error(r#"label_replace(a, "x", "0", "", "")"#, REQUESTS, refused);
+    let delayed = How { delayed: true, ..PLAIN };
+    check_how(
+        r#"label_replace(-{__name__=~"c|d"}, "__name__", "${1}_n", "__name__", "(.)")"#,
+        "c 1\nd 2",
+        &["c_n -1", "d_n -2"],
+        delayed,
+    );
+    check_how(r#"sum by (__name__) (-{__name__=~"c|d"})"#, "c 1 _\nd _ 2", &["{} -1 -2"], delayed);
+    check_how("c * 2 > 1", two, &["{} 2 _"], delayed);
+}
+
+#[test]
+fn labels_are_replaced_and_joined() {
+    check(r#"label_replace(b, "z", "<$1>", "x", "([12])")"#, REQUESTS, &["b{x=1,z=<1>} 2 2 2", "b{x=3} 5 5 5"]);
+    check(r#"label_replace(b, "x", "", "x", "1")"#, REQUESTS, &["b 2 2 2", "b{x=3} 5 5 5"]);
+    check(r#"label_join(a{x="2"}, "z", "-", "x", "q", "y")"#, REQUESTS, &["a{x=2,y=1,z=2--1} 100 _ 300"]);
+}
+
+#[test]
+fn absence_and_scalars() {
+    check(r#"absent(a{x="9",y=~"1"})"#, REQUESTS, &["{x=9} 1 1 1"]);
+    check("absent(a{x=\"2\"})", REQUESTS, &["{x=2} _ 1 _"]);
+    check("absent(sum(a))", REQUESTS, &[]);
+    check("absent_over_time(a{x=\"9\"}[1m])", REQUESTS, &["{x=9} 1 1 1"]);
+    check(r#"scalar(a{y="2"})"#, REQUESTS, &["10 20 NaN"]);
+    check("scalar(a)", REQUESTS, &["NaN NaN NaN"]);
+    check("vector(time())", REQUESTS, &["{} 0 60 120"]);
+    check("-time()", REQUESTS, &["-0 -60 -120"]);
+    check("max_of(1, time())", REQUESTS, &["1 60 120"]);
+    check("a @ 60 * 2", "a 1 2 3", &["{} 4 4 4"]);
+    check("histogram_count(a)", REQUESTS, &[]);
+    check("minute()", REQUESTS, &["{} 0 1 2"]);
+}
+
+#[test]
+fn buckets_of_classic_histograms() {
+    let buckets = "
+        h_bucket{le=0.1,x=1} 10 10
+        h_bucket{le=0.2,x=1} 20 5
+        h_bucket{le=+Inf,x=1} 20 20
+        h_bucket{le=bad,x=1} 20 20";
+    let (rows, notes) = run("histogram_quantile(0.75, h_bucket)", buckets, PLAIN).unwrap();
+    assert_eq!(rows, ["{x=1} 0.15000000000000002 0.2"]);
+    assert_eq!(
+        notes,
+        [
+            "PromQL warning: bucket label \"le\" is missing or has a malformed value of \"bad\" (1:26)",
+            "PromQL info: input to histogram_quantile needed to be fixed for monotonicity (see \
+             https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile), from buckets 0.2 to \
+             0.2, with a max diff of 5, over 1 samples from 1970-01-01T00:01:00Z to 1970-01-01T00:01:00Z (1:26)",
+        ]
+    );
+    let good = "h_bucket{le=0.1} 10\nh_bucket{le=0.2} 20\nh_bucket{le=+Inf} 20";
+    check("histogram_fraction(0, 0.1, h_bucket)", good, &["{} 0.5"]);
+    check(r#"histogram_quantiles(h_bucket, "q", 0.5, 1)"#, good, &["{q=0.5} 0.1", "{q=1.0} 0.2"]);
+    let (_, notes) = run("histogram_quantile(2, h_bucket)", good, PLAIN).unwrap();
+    assert_eq!(notes, ["PromQL warning: quantile value should be between 0 and 1, got 2 (1:20)"]);
+}
+
+#[test]
+fn info_series_lend_their_labels() {
+    let data = "
+        m{instance=i,job=j,own=1} 1 2 3
+        m{instance=k,job=j} 4 5 6
+        target_info{instance=i,job=j,own=9,v=1} 1 1 _
+        target_info{instance=i,job=j,v=2} _ _ 1";
+    check(
+        "info(m)",
+        data,
+        &["m{instance=i,job=j,own=1,v=1} 1 2 _", "m{instance=i,job=j,own=1,v=2} _ _ 3", "m{instance=k,job=j} 4 5 6"],
+    );
+    check("info(m, {v=\"2\"})", data, &["m{instance=i,job=j,own=1,v=2} _ _ 3"]);
+    let twice = "m{instance=i,job=j} 1\ntarget_info{a=1,instance=i,job=j} 1\ntarget_info{a=2,instance=i,job=j} 1";
+    check_error(
+        "info(m)",
+        twice,
+        "found duplicate series for info metric: existing {__name__=\"target_info\", a=\"1\", instance=\"i\", job=\"j\"} \
+         @ 0, new {__name__=\"target_info\", a=\"2\", instance=\"i\", job=\"j\"} @ 0",
+    );
+}
+
+#[test]
+fn values_of_instant_queries() {
+    let instant = How { instant: true, ..PLAIN };
+    check_how("\"text\"", REQUESTS, &["text"], instant);
+    check_how("b[5m]", REQUESTS, &["b{x=1} 2", "b{x=3} 5"], instant);
+    check_how("(-b)[2m:1m] offset -1m", REQUESTS, &["{x=1} -2 -2", "{x=3} -5 -5"], instant);
+    check_how("2 * 3", REQUESTS, &["6"], instant);
+    let (_, notes) = run("sort(b)", REQUESTS, PLAIN).unwrap();
+    assert_eq!(
+        notes,
+        ["PromQL warning: sort is ineffective for range queries since results are always ordered by labels (1:1)"]
+    );
+}
+
+/// A query that is refused memory, cancelled or too large ends with its error and gives everything back.
+#[test]
+fn limits_end_a_query() {
+    let annotations = Annotations::default();
+    let planned = plan("quantile(0.5, a)", Timeline::instant(0), &PlanOptions::default()).unwrap();
+    let series = series_of(REQUESTS);
+    let end = |budget: &Budget, cancelled: bool, max_samples: usize, expression: &str| {
+        let planned = plan(expression, Timeline::instant(0), &PlanOptions::default()).unwrap_or(planned.clone());
+        let cx = Context {
+            budget: budget.clone(),
+            cancelled: Arc::new(AtomicBool::new(cancelled)),
+            annotations: &annotations,
+            max_samples,
+            pool: None,
+        };
+        let feed = Feed { series: series.clone(), size: 2, at: 0, budget: Budget::unlimited() };
+        let failed = evaluate(&planned, vec![Box::new(feed)], &cx).unwrap_err();
+        assert_eq!(budget.used(), 0);
+        failed
+    };
+    assert!(matches!(end(&Budget::new("query", 100), false, 10, "sum(a)"), QueryError::LimitExceeded(_)));
+    assert!(matches!(end(&Budget::unlimited(), true, 10, "sum(a)"), QueryError::Cancelled));
+    let many = end(&Budget::unlimited(), false, 2, "{x=~\".+\"}");
+    assert_eq!(many.to_string(), super::too_many_samples().to_string());
+}
+
+/// The deepest trees that the parser lets through are evaluated on the stack of an ordinary thread.
+#[test]
+fn deep_queries_fit_the_stack() {
+    let sum = ["b{x=\"1\"}"; 480].join(" + ");
+    check(&sum, "b{x=1} 1", &["{x=1} 480"]);
+    let negated = format!("{}b{}", "-(".repeat(240), ")".repeat(240));
+    check(&negated, "b{x=1} 1", &["{x=1} 1"]);
+    let nested = format!("{}b{}", "max_over_time(".repeat(120), "[1m:1m])".repeat(120));
+    check(&nested, "b{x=1} 1", &["{x=1} 1"]);
+}
