@@ -340,6 +340,15 @@ fn values_of_instant_queries() {
     );
 }
 
+#[test]
+fn annotations_point_to_arguments() {
+    for (query, place) in [("rate(b[2m])", "1:6"), ("1 + rate((b)[2m:1m])", "1:1"), ("sum(\n  rate(b[2m]))", "2:8")] {
+        let (_, notes) = run(query, REQUESTS, PLAIN).unwrap();
+        let text = "PromQL info: metric might not be a counter, name does not end in _total/_sum/_count/_bucket";
+        assert_eq!(notes, [format!("{text}: \"b\" ({place})")], "{query}");
+    }
+}
+
 /// A query that is refused memory, cancelled or too large ends with its error and gives everything back.
 #[test]
 fn limits_end_a_query() {

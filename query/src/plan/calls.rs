@@ -54,7 +54,7 @@ impl Builder<'_> {
             return build(self, call, span);
         }
         let args: Vec<&Expr> = call.args.iter().map(strip).collect();
-        let spans = args.iter().map(|arg| arg.span).collect();
+        let spans = args.iter().map(|arg| annotated(arg)).collect();
         if let Some(range) = args.iter().position(|arg| arg.value_type() == ValueType::Matrix) {
             let scalars = self.scalars(call, |i| i != range)?;
             return self.range_function(ScanFunction::Range(name), args[range], scalars, spans);
@@ -76,6 +76,12 @@ impl Builder<'_> {
         let args = call.args.iter().enumerate().filter(|(i, _)| wanted(*i));
         args.map(|(_, arg)| Ok(self.expr(arg)?.plan)).collect()
     }
+}
+
+/// Where an annotation about an argument points to. Upstream replaces a subquery by what it gave, which has no place any
+/// more (promql/engine.go, evalSubquery).
+fn annotated(arg: &Expr) -> Span {
+    if matches!(arg.kind, ExprKind::Subquery(_)) { Span::default() } else { arg.span }
 }
 
 fn argument(call: &Call, index: usize) -> Result<&Expr, QueryError> {
