@@ -167,6 +167,7 @@ impl Parser<'_> {
         let operand = self.offset_operand(sign, token.kind)?;
         let (mut expr, _) = if ends_here { operand } else { self.duration_operators(operand, 0)? };
         if let DurationKind::Number(number) = &mut expr.kind {
+            // Upstream lets `offset NaN` pass and goes on with what the processor makes of it.
             if number.value.is_nan() {
                 return Err(fault(expr.span, "duration out of range"));
             }
