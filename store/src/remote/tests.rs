@@ -16,6 +16,7 @@ use crate::{Budget, Lane, Matcher, Select, SeriesBatch, SeriesStream, Store, Sto
 mod listener;
 pub(crate) mod peer;
 mod recorded;
+mod served;
 
 fn select(replica_labels: &[&str]) -> Arc<Select> {
     Arc::new(Select {

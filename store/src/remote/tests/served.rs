@@ -1,0 +1,175 @@
+//! The client against our own server, over loopback.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use futures::StreamExt as _;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::fanout::{FanOutOptions, Feed, fan_out};
+use crate::remote::{RemoteOptions, RemoteStore};
+use crate::samples::Samples;
+use crate::serve::{ServeOptions, StoreService, listen};
+use crate::testing::{Fault, FaultyStore, Fixture, MemoryStore, contract};
+use crate::{Budget, Labels, LabelsBuilder, Matcher, Select, Store, StoreErrorKind};
+
+/// A server over stores, until it is dropped.
+struct Served {
+    address: SocketAddr,
+    _task: JoinSet<()>,
+}
+
+impl Served {
+    async fn start(stores: Vec<Arc<dyn Store>>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let service = StoreService::new(Arc::new(move || stores.clone()), Budget::unlimited(), ServeOptions::default());
+        let mut task = JoinSet::new();
+        task.spawn(async move { listen(service, listener, std::future::pending()).await.unwrap() });
+        Self { address, _task: task }
+    }
+
+    /// A client that has asked for the facts.
+    async fn store(&self) -> RemoteStore {
+        let store = RemoteStore::new(&self.address.to_string(), false, RemoteOptions::default()).unwrap();
+        store.poll_info(SystemTime::UNIX_EPOCH).await;
+        store
+    }
+}
+
+const START: i64 = 1_700_000_040_000;
+
+#[tokio::test]
+async fn a_peer_of_one_replica_keeps_the_contract() {
+    let fixture = Fixture::standard(START);
+    let memory = Arc::new(MemoryStore::new("memory", &fixture.external, &fixture.series));
+    let served = Served::start(vec![memory]).await;
+    contract(&served.store().await, &fixture).await;
+    // Behind a second aggregator nothing changes.
+    let through = Served::start(vec![Arc::new(served.store().await)]).await;
+    contract(&through.store().await, &fixture).await;
+}
+
+/// A peer that is slow between batches is slow, and right.
+#[tokio::test]
+async fn a_slow_peer_keeps_the_contract() {
+    let mut fixture = Fixture::standard(START);
+    fixture.series.truncate(300);
+    let memory = MemoryStore::new("memory", &fixture.external, &fixture.series).with_batch_series(64);
+    let slow = FaultyStore::new(Arc::new(memory), Fault::Delay(Duration::from_millis(1)));
+    let served = Served::start(vec![Arc::new(slow)]).await;
+    contract(&served.store().await, &fixture).await;
+}
+
+fn select(replica_labels: &[&str]) -> Arc<Select> {
+    Arc::new(Select {
+        matchers: vec![Matcher::equal("__name__", "up")],
+        min_time: 0,
+        max_time: 10_000_000,
+        replica_labels: replica_labels.iter().map(|name| (*name).into()).collect(),
+        labels_only: false,
+        limit: 0,
+    })
+}
+
+/// `count` series of `samples` samples that do not compress, below `external`.
+fn memory(external: &[(&str, &str)], count: usize, samples: usize) -> Arc<MemoryStore> {
+    let mut random = crate::testing::Random::new(1);
+    let series: Vec<(Labels, Samples)> = (0..count)
+        .map(|i| {
+            let mut column = Samples::default();
+            for t in 0..samples as i64 {
+                column.push(t * 1_000, f64::from_bits(random.next() >> 2));
+            }
+            (Labels::from_pairs([("__name__", "up"), ("pod", format!("{i:05}").as_str())]), column)
+        })
+        .collect();
+    Arc::new(MemoryStore::new("memory", &Labels::from_pairs(external.iter().copied()), &series))
+}
+
+/// Two replicas behind one peer come as two streams, each of one lane, and meet in the fan-out.
+#[tokio::test]
+async fn replicas_behind_one_peer_keep_their_lanes() {
+    let sets: [&[(&str, &str)]; 2] = [&[("cluster", "x"), ("replica", "a")], &[("cluster", "x"), ("replica", "b")]];
+    let served = Served::start(sets.map(|set| memory(set, 300, 5) as Arc<dyn Store>).to_vec()).await;
+    let store: Arc<dyn Store> = Arc::new(served.store().await);
+    assert_eq!(store.select(select(&["replica"]), Budget::unlimited()).len(), 2);
+    let options = fan_out_options(1 << 20);
+    let mut feed = fan_out(&[store], select(&["replica"]), &Budget::unlimited(), &options);
+    let mut count = 0;
+    while let Some(batch) = feed.next().await.unwrap() {
+        for series in &batch.series {
+            let mut lanes: Vec<&str> = series.lanes.iter().map(|lane| lane.lane.replica.value("replica")).collect();
+            lanes.sort_unstable();
+            assert_eq!(lanes, ["a", "b"], "{}", series.labels);
+            assert_eq!(series.labels.get("replica"), None);
+        }
+        count += batch.series.len();
+    }
+    assert_eq!(count, 300);
+    assert!(feed.coverage().is_complete());
+}
+
+fn fan_out_options(buffer_bytes: usize) -> FanOutOptions {
+    let deadline = Instant::now() + Duration::from_secs(300);
+    FanOutOptions { buffer_bytes, response_timeout: Duration::from_secs(60), deadline }
+}
+
+async fn rest(mut feed: Feed) -> usize {
+    let mut count = 0;
+    while let Some(batch) = feed.next().await.unwrap() {
+        count += batch.series.len();
+    }
+    assert!(feed.coverage().is_complete());
+    count
+}
+
+/// Two selections over one peer and one connection, each larger than all buffers and windows together: in whatever order
+/// they are read, neither stalls the other.
+#[tokio::test]
+async fn selections_of_one_peer_never_stall_each_other() {
+    let served = Served::start(vec![memory(&[("replica", "a")], 4_000, 480)]).await;
+    let store: Arc<dyn Store> = Arc::new(served.store().await);
+    let feed = || {
+        fan_out(std::slice::from_ref(&store), select(&["replica"]), &Budget::unlimited(), &fan_out_options(64 << 10))
+    };
+    let (mut parked, other, last) = (feed(), feed(), feed());
+    let first = parked.next().await.unwrap().unwrap().series.len();
+    assert_eq!(rest(last).await, 4_000);
+    assert_eq!(rest(other).await, 4_000);
+    assert_eq!(first + rest(parked).await, 4_000);
+}
+
+/// What is missing behind the peer is missing in its answer here too, and what is there is kept.
+#[tokio::test]
+async fn a_failure_behind_the_peer_comes_through() {
+    let broken = FaultyStore::new(memory(&[("replica", "b")], 10, 5), Fault::Error(0));
+    let served = Served::start(vec![memory(&[("replica", "a")], 10, 5), Arc::new(broken)]).await;
+    let store = served.store().await;
+    let mut stream = store.select(select(&[]), Budget::unlimited()).remove(0);
+    let (mut count, mut error) = (0, None);
+    while let Some(item) = stream.next().await {
+        match item {
+            Ok(batch) => count += batch.series.len(),
+            Err(failed) => error = Some(failed),
+        }
+    }
+    assert_eq!(count, 10);
+    let error = error.unwrap();
+    assert_eq!(error.kind, StoreErrorKind::Unavailable);
+    assert!(error.to_string().contains("the peer's answer is incomplete: store memory"), "{error}");
+}
+
+/// The facts of a server are those of the stores behind it.
+#[tokio::test]
+async fn facts_come_through() {
+    let sets: [&[(&str, &str)]; 2] = [&[("replica", "b")], &[("replica", "a")]];
+    let served = Served::start(sets.map(|set| memory(set, 2, 5) as Arc<dyn Store>).to_vec()).await;
+    let info = served.store().await.info();
+    let expected = ["a", "b"].map(|value| LabelsBuilder::new(&Labels::empty()).set("replica", value).build());
+    assert_eq!((&*info.label_sets, &*info.component), (&expected[..], "query"));
+    assert_eq!((info.min_time, info.max_time), (0, 4_000));
+}
