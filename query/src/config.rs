@@ -41,7 +41,7 @@ pub struct Sources {
     pub endpoints: Vec<String>,
     /// Folders of blocks.
     pub blocks: Vec<BlockSource>,
-    /// How long a peer may be silent within an answer.
+    /// How long a peer may be silent within an answer; zero: as long as the query may take.
     pub response_timeout: Duration,
 }
 
@@ -253,7 +253,6 @@ impl Config {
             ("query.max-concurrent", self.query.max_concurrent),
             ("query.lookback-delta", self.query.lookback_delta as usize),
             ("query.default-evaluation-interval", self.query.default_evaluation_interval as usize),
-            ("store.response-timeout", self.sources.response_timeout.as_millis() as usize),
             ("query.max-samples", self.limits.max_samples),
             ("limits.memory", self.limits.memory),
             ("limits.query-memory", self.limits.query_memory),

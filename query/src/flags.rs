@@ -102,7 +102,7 @@ pub struct SourceArgs {
     /// repeatable.
     #[arg(long = "blocks", value_name = "DIR[,NAME=VALUE]...")]
     pub blocks: Vec<String>,
-    /// How long a peer may be silent within an answer before it counts as missing.
+    /// How long a peer may be silent within an answer before it counts as missing; 0 for as long as the query may take.
     #[arg(long = "store.response-timeout", value_name = "DURATION", default_value = "5s")]
     pub response_timeout: String,
 }
@@ -191,15 +191,31 @@ pub struct LogArgs {
 
 /// The settings of `masthead query` that the configuration file may hold: flag name, and whether it is repeatable.
 pub fn settings() -> Vec<(String, bool)> {
+    let is_list = |arg: &clap::Arg| matches!(arg.get_action(), clap::ArgAction::Append);
+    let name = |arg: &clap::Arg| arg.get_long().map(|name| (name.to_owned(), is_list(arg)));
+    let only_flags = |name: &str| matches!(name, "config" | "check" | "help" | "version") || name.starts_with("no-");
+    query_arguments().iter().filter_map(name).filter(|(name, _)| !only_flags(name)).collect()
+}
+
+fn query_arguments() -> Vec<clap::Arg> {
     let command = Cli::command();
     let query = command.find_subcommand("query").expect("the subcommand is declared above");
-    query
-        .get_arguments()
-        .filter_map(|arg| {
-            let name = arg.get_long()?;
-            let list = matches!(arg.get_action(), clap::ArgAction::Append);
-            let ours = !matches!(name, "config" | "check" | "help" | "version") && !name.starts_with("no-");
-            ours.then(|| (name.to_owned(), list))
-        })
-        .collect()
+    query.get_arguments().cloned().collect()
+}
+
+/// The table of our own flags as README shows it.
+pub fn render() -> String {
+    let mut out = String::from("| flag | default | meaning |\n|---|---|---|\n");
+    for arg in query_arguments() {
+        let Some(name) = arg.get_long() else { continue };
+        let value = match (arg.get_action().takes_values(), arg.get_value_names()) {
+            (true, Some([value, ..])) => format!("={value}"),
+            _ => String::new(),
+        };
+        let defaults: Vec<String> = arg.get_default_values().iter().map(|v| format!("`{}`", v.display())).collect();
+        let defaults = if arg.get_action().takes_values() { defaults.join(", ") } else { String::new() };
+        let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+        out.push_str(&format!("| `--{name}{value}` | {defaults} | {help} |\n"));
+    }
+    out
 }

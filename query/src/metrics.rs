@@ -108,6 +108,16 @@ pub const METRICS: &[Declared] = &[
     BLOCKS_SKIPPED,
 ];
 
+/// The table of own metrics as README shows it.
+pub fn render() -> String {
+    let mut out = String::from("| metric | kind | labels | meaning |\n|---|---|---|---|\n");
+    for Declared { name, kind, labels, help } in METRICS {
+        let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
+        out.push_str(&format!("| `{name}` | {kind} | {} | {help} |\n", labels.join(", ")));
+    }
+    out
+}
+
 /// Seconds, for whole queries and for stores.
 const SECONDS: &[f64] =
     &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];

@@ -1,0 +1,118 @@
+//! The binary as an operator starts and stops it.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Child, Command, Output, Stdio};
+
+fn masthead(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_masthead"));
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn run(args: &[&str]) -> Output {
+    masthead(args).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// A server on a free port, and its log from the first line on.
+struct Started {
+    child: Child,
+    log: BufReader<std::process::ChildStderr>,
+    lines: Vec<String>,
+    address: String,
+}
+
+impl Started {
+    fn new(args: &[&str]) -> Self {
+        let mut all = vec!["query", "--http-address=127.0.0.1:0", "--grpc-address=127.0.0.1:0"];
+        all.extend(args);
+        let mut child = masthead(&all).spawn().unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap());
+        let mut started = Self { child, log, lines: vec![], address: String::new() };
+        let listening = started.line_with("msg=listening");
+        started.address = listening.split(" http=").nth(1).unwrap().split(' ').next().unwrap().to_owned();
+        started
+    }
+
+    /// Reads the log up to a line with `part`.
+    fn line_with(&mut self, part: &str) -> String {
+        loop {
+            let mut line = String::new();
+            assert!(self.log.read_line(&mut line).unwrap() > 0, "no {part:?} in {:#?}", self.lines);
+            self.lines.push(line.clone());
+            if line.contains(part) {
+                return line;
+            }
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    fn get(&self, target: &str) -> String {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        write!(stream, "GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        // It has ended already where the test came to its end.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn version_check_and_faults() {
+    let version = run(&["--version"]);
+    assert_eq!(text(&version.stdout), concat!("masthead ", env!("CARGO_PKG_VERSION"), "\n"));
+    let checked = run(&["query", "--check", "--endpoint=a:1"]);
+    assert!(checked.status.success());
+    assert_eq!(text(&checked.stdout), "the settings are valid\n");
+    let faulty = run(&["query", "--check", "--endpoint=a", "--query.timeout=1", "--enable-feature=x"]);
+    assert!(!faulty.status.success());
+    assert_eq!(text(&faulty.stderr).lines().filter(|line| line.starts_with("masthead: ")).count(), 3);
+    let refused = run(&["query", "--query.enforce-tenancy", "--store.sd-files=/x", "--query.mode=local"]);
+    assert!(!refused.status.success());
+    let refusals = text(&refused.stderr);
+    assert!(refusals.contains("--query.enforce-tenancy") && refusals.contains("--store.sd-files"), "{refusals}");
+}
+
+#[test]
+fn a_server_warns_once_answers_and_ends_on_sigterm() {
+    let mut server = Started::new(&["--query.replica-label=cluster", "--query.mode=distributed"]);
+    server.line_with("msg=ready");
+    let warnings: Vec<_> = server.lines.iter().filter(|line| line.contains("level=warn")).cloned().collect();
+    let about = |part: &str| warnings.iter().filter(|line| line.contains(part)).count();
+    assert_eq!(about("different clusters are no longer told apart"), 1, "{warnings:#?}");
+    assert_eq!(about("--query.mode of thanos query has no effect"), 1, "{warnings:#?}");
+    let answer = server.get("/api/v1/query?query=vector(1)&time=4");
+    assert!(
+        answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("Masthead-Coverage: complete\r\n"),
+        "{answer}"
+    );
+    assert!(answer.ends_with(r#"[{"metric":{},"value":[4,"1"]}]}}"#), "{answer}");
+    server.signal("TERM");
+    server.line_with("draining");
+    assert!(server.child.wait().unwrap().success());
+}
+
+#[test]
+fn a_taken_port_names_the_flag() {
+    let server = Started::new(&[]);
+    for (flag, others) in [("--http-address", "--grpc-address="), ("--grpc-address", "--http-address=127.0.0.1:0")] {
+        let output = run(&["query", &format!("{flag}={}", server.address), others]);
+        assert!(!output.status.success());
+        assert!(text(&output.stderr).contains(&format!("{flag} sets the address")), "{}", text(&output.stderr));
+    }
+}
