@@ -185,7 +185,7 @@ impl Querier {
             }
             let value = found.into_iter().collect();
             let cost = Cost { queued, peak_bytes: budget.peak(), ..Cost::default() };
-            Ok(Answer { value, warnings: vec![], infos: vec![], coverage, cost, held: Some(held) })
+            Ok(Answer { value, warnings: no_store(&stores), infos: vec![], coverage, cost, held: Some(held) })
         };
         self.noted(within(timeout, query).await)
     }
@@ -231,7 +231,7 @@ impl Querier {
             let held = budget.reserve("names of labels", bytes)?;
             let value = found.into_iter().collect();
             let cost = Cost { queued, peak_bytes: budget.peak(), ..Cost::default() };
-            Ok(Answer { value, warnings: vec![], infos: vec![], coverage, cost, held: Some(held) })
+            Ok(Answer { value, warnings: no_store(&stores), infos: vec![], coverage, cost, held: Some(held) })
         };
         self.noted(within(timeout, query).await)
     }
@@ -298,6 +298,11 @@ fn selects(request: &LabelRequest) -> Vec<Select> {
         limit: if request.limit == 0 { 0 } else { request.limit.saturating_add(1) },
     };
     sets.into_iter().map(select).collect()
+}
+
+/// A warning where there is nobody to ask, so that nothing is not taken for an answer.
+fn no_store(stores: &[Arc<dyn Store>]) -> Vec<String> {
+    if stores.is_empty() { vec!["no store is configured, so that nothing was asked".to_owned()] } else { vec![] }
 }
 
 fn refuse_incomplete(coverage: &Coverage, partial_response: bool) -> Result<(), QueryError> {
@@ -381,9 +386,11 @@ impl Driver {
         let coverage = std::mem::take(&mut *coverage.lock().unwrap_or_else(PoisonError::into_inner));
         refuse_incomplete(&coverage, self.request.choices.partial_response)?;
         let held = self.budget.reserve("result", value_bytes(&value))?;
+        let mut warnings = if planned.selects.is_empty() { vec![] } else { no_store(&self.stores) };
+        warnings.extend(annotations.render(Severity::Warning, &self.request.expression));
         Ok(Answer {
             value,
-            warnings: annotations.render(Severity::Warning, &self.request.expression),
+            warnings,
             infos: annotations.render(Severity::Info, &self.request.expression),
             coverage,
             cost: Cost { prepared, evaluated: start.elapsed() - prepared, ..Cost::default() },

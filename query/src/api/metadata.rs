@@ -84,7 +84,10 @@ fn truncate<T>(items: &mut Vec<T>, limit: usize) -> bool {
 }
 
 fn reply<T>(api: &Api, call: &Call, data: Data, answer: Answer<T>, truncated: bool) -> Reply {
-    let warnings = if truncated { vec!["results truncated due to limit".to_owned()] } else { vec![] };
+    let mut warnings = answer.warnings;
+    if truncated {
+        warnings.push("results truncated due to limit".to_owned());
+    }
     let success = Success { data, warnings, infos: vec![], coverage: None };
     api.reply(call, success, answer.coverage, answer.cost)
 }

@@ -242,6 +242,45 @@ async fn labels_series_and_their_limits() {
 }
 
 #[tokio::test]
+async fn nobody_to_ask_is_said() {
+    let api = api_over(vec![], |_| {});
+    for path in ["/api/v1/query?query=up", "/api/v1/series?match[]=up", "/api/v1/labels", "/api/v1/label/job/values"] {
+        let got = get(&api, path).await;
+        assert!(
+            got.body.ends_with(r#""warnings":["no store is configured, so that nothing was asked"]}"#),
+            "{}",
+            got.body
+        );
+    }
+    assert!(!get(&api, "/api/v1/query?query=1").await.body.contains("warnings"));
+}
+
+#[tokio::test]
+async fn what_is_too_large_or_too_deep_is_a_clear_error() {
+    let api = api_over(vec![Arc::new(east())], |_| {});
+    let range = get(&api, "/api/v1/query_range?query=1&start=0&end=12000&step=1").await;
+    assert!(
+        range.status == 400 && range.body.contains("exceeded maximum resolution of 11,000 points"),
+        "{}",
+        range.body
+    );
+    let form = |query: String| {
+        let request = http::Request::post("/api/v1/query").header("content-type", "application/x-www-form-urlencoded");
+        request.body(Body::from(format!("query={query}"))).unwrap()
+    };
+    for (query, status) in [
+        (format!("{}1{}", "(".repeat(5000), ")".repeat(5000)), 400),
+        (format!("{}1", "-".repeat(100_000)), 400),
+        (vec!["1"; 100_000].join("%2B"), 400),
+        ("a".repeat(600 << 10), 400),
+        (format!("vector(1)%2B{}", "1%5E".repeat(450) + "1"), 200),
+    ] {
+        let response = serve(api.clone(), form(query)).await;
+        assert_eq!(response.status().as_u16(), status);
+    }
+}
+
+#[tokio::test]
 async fn forms_methods_and_origins() {
     let api = api_over(vec![Arc::new(east())], |_| {});
     let form = || {
