@@ -83,6 +83,14 @@ const STORE_FAILURES: Declared = declare(
     &["store", "kind"],
     "Answers that lack the store, by kind of failure.",
 );
+const STORE_COLLECTED: Declared = declare(
+    "masthead_store_collected_bytes",
+    "gauge",
+    &["store"],
+    "Bytes of answers so far that had to be collected and sorted here, since the store cannot send them in order.",
+);
+const STORE_UNSORTED: Declared =
+    declare("masthead_store_unsorted", "gauge", &["store"], "1 if the store broke the order of series once.");
 const BLOCKS_LOADED: Declared = declare("masthead_blocks_loaded", "gauge", &["store"], "Blocks that are read.");
 const BLOCKS_SKIPPED: Declared =
     declare("masthead_blocks_skipped", "gauge", &["store", "reason"], "Blocks that are not read, by reason.");
@@ -104,6 +112,8 @@ pub const METRICS: &[Declared] = &[
     STORE_SERIES,
     STORE_SECONDS,
     STORE_FAILURES,
+    STORE_COLLECTED,
+    STORE_UNSORTED,
     BLOCKS_LOADED,
     BLOCKS_SKIPPED,
 ];
@@ -151,6 +161,8 @@ pub struct StoreMetrics {
     series: CounterVec,
     seconds: HistogramVec,
     failures: CounterVec,
+    collected: GaugeVec,
+    unsorted: GaugeVec,
     blocks_loaded: GaugeVec,
     blocks_skipped: GaugeVec,
 }
@@ -166,6 +178,8 @@ impl Metrics {
             series: counters(&registry, STORE_SERIES),
             seconds: histograms(&registry, STORE_SECONDS, SECONDS),
             failures: counters(&registry, STORE_FAILURES),
+            collected: gauges(&registry, STORE_COLLECTED),
+            unsorted: gauges(&registry, STORE_UNSORTED),
             blocks_loaded: gauges(&registry, BLOCKS_LOADED),
             blocks_skipped: gauges(&registry, BLOCKS_SKIPPED),
         };
@@ -229,6 +243,8 @@ impl StoreMetrics {
     pub fn reset(&self) {
         self.up.reset();
         self.last_info.reset();
+        self.collected.reset();
+        self.unsorted.reset();
         self.blocks_loaded.reset();
         self.blocks_skipped.reset();
     }
@@ -239,6 +255,12 @@ impl StoreMetrics {
         if let Some(seconds) = last_info {
             self.last_info.with_label_values(&[store]).set(seconds);
         }
+    }
+
+    /// Notes what one peer made us sort.
+    pub fn collected(&self, store: &str, bytes: u64, unsorted: bool) {
+        self.collected.with_label_values(&[store]).set(bytes as f64);
+        self.unsorted.with_label_values(&[store]).set(f64::from(u8::from(unsorted)));
     }
 
     /// Notes the blocks of one folder.
@@ -289,6 +311,7 @@ mod tests {
         metrics.finished("query", "complete", Duration::from_millis(3));
         metrics.query_peak(100_000);
         metrics.stores.state("a:1", "sidecar", true, Some(1.7e9));
+        metrics.stores.collected("a:1", 7, true);
         metrics.stores.blocks("blocks:/a", 2, [("no meta.json", 1)]);
         let error = masthead_store::StoreError::corrupt("x");
         let outcomes = [

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::future::join_all;
 use masthead_store::block::{BlockStore, BlockStoreOptions};
+use masthead_store::remote::{RemoteOptions, RemoteStore};
 use masthead_store::{Budget, Store, StoreError, StoreState};
 
 use crate::config::Sources;
@@ -13,48 +14,69 @@ use crate::metrics::StoreMetrics;
 /// How often block folders are listed.
 const FOLDER_INTERVAL: Duration = Duration::from_secs(30);
 
+/// How often peers are asked for their facts.
+const PEER_INTERVAL: Duration = Duration::from_secs(5);
+
 /// All stores that queries are asked of.
 #[derive(Default)]
 pub struct StoreSet {
+    peers: Vec<Arc<RemoteStore>>,
     folders: Vec<Arc<BlockStore>>,
     fixed: Vec<Arc<dyn Store>>,
 }
 
 impl StoreSet {
-    /// The stores of the configuration. Nothing is asked yet. `memory` is the process' budget.
+    /// The stores of the configuration. Nothing is asked yet. `memory` is the process' budget. Must be called within a tokio
+    /// runtime.
     ///
-    /// Errors: a folder whose path is no text.
+    /// Errors: a folder whose path is no text, a peer whose address is none.
     pub fn new(sources: &Sources, memory: &Budget) -> Result<Self, StoreError> {
+        let mut peers = Vec::new();
+        for address in &sources.endpoints {
+            peers.push(Arc::new(RemoteStore::new(address, false, RemoteOptions::default())?));
+        }
         let mut folders = Vec::new();
         for source in &sources.blocks {
             let options = BlockStoreOptions::directory(&source.folder, source.labels.clone(), memory.clone())?;
             folders.push(Arc::new(BlockStore::open(options)));
         }
-        Ok(Self { folders, fixed: vec![] })
+        Ok(Self { peers, folders, fixed: vec![] })
     }
 
     /// Stores that are there already; for tests and programs that embed the server.
     pub fn fixed(stores: Vec<Arc<dyn Store>>) -> Self {
-        Self { folders: vec![], fixed: stores }
+        Self { fixed: stores, ..Self::default() }
     }
 
     /// All stores as they stand now.
     pub fn list(&self) -> Vec<Arc<dyn Store>> {
+        let peers = self.peers.iter().map(|peer| peer.clone() as Arc<dyn Store>);
         let folders = self.folders.iter().map(|folder| folder.clone() as Arc<dyn Store>);
-        folders.chain(self.fixed.iter().cloned()).collect()
+        peers.chain(folders).chain(self.fixed.iter().cloned()).collect()
     }
 
     /// Reads all folders, and waits until each peer has answered its first question or run out its time.
     pub async fn first_look(&self) {
-        self.list_folders().await;
+        let peers = join_all(self.peers.iter().map(|peer| peer.poll_info(SystemTime::now())));
+        tokio::join!(self.list_folders(), peers);
     }
 
     /// Looks again and again, without end.
     pub async fn keep_fresh(&self) {
-        loop {
-            tokio::time::sleep(FOLDER_INTERVAL).await;
-            self.list_folders().await;
-        }
+        let folders = async {
+            loop {
+                tokio::time::sleep(FOLDER_INTERVAL).await;
+                self.list_folders().await;
+            }
+        };
+        // Each peer for itself, so that a silent one does not make the others old.
+        let peers = join_all(self.peers.iter().map(|peer| async move {
+            loop {
+                tokio::time::sleep(PEER_INTERVAL).await;
+                peer.poll_info(SystemTime::now()).await;
+            }
+        }));
+        let ((), _): ((), Vec<()>) = tokio::join!(folders, peers);
     }
 
     async fn list_folders(&self) {
@@ -79,6 +101,10 @@ impl StoreSet {
             let last = info.last_check.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
             let up = matches!(info.state, StoreState::Up);
             metrics.state(&info.id, &info.component, up, last.map(|since| since.as_secs_f64()));
+        }
+        for peer in &self.peers {
+            let stats = peer.stats();
+            metrics.collected(&peer.info().id, stats.collected_bytes, stats.unsorted);
         }
         for folder in &self.folders {
             metrics.blocks(&folder.info().id, folder.served_blocks().len(), folder.skipped());
