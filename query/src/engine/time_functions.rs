@@ -27,9 +27,10 @@ pub(super) fn find(name: &str) -> Option<fn(f64) -> f64> {
 
 const DAY: i64 = 86_400;
 
-/// Whole seconds, towards zero. What no int64 can hold becomes a time at the end of the world: undefined in PromQL.
+/// Whole seconds, towards zero. What no int64 can hold, NaN too, becomes a time at the end of the world, where Go's calendar
+/// on amd64 puts it as well: `year(vector(NaN))` is 292277026596.
 fn seconds(time: f64) -> i64 {
-    time as i64
+    if (i64::MIN as f64..i64::MAX as f64).contains(&time) { time as i64 } else { i64::MAX }
 }
 
 /// A day of the calendar.
@@ -98,6 +99,8 @@ mod tests {
             (4_107_542_400.0, [1.0, 1.0, 60.0, 31.0, 0.0, 0.0, 3.0, 2100.0]),
             (-2_203_891_200.0, [1.0, 4.0, 60.0, 31.0, 0.0, 0.0, 3.0, 1900.0]),
             (-62_135_596_801.0, [31.0, 0.0, 366.0, 31.0, 23.0, 59.0, 12.0, 0.0]),
+            (f64::NAN, [4.0, 0.0, 339.0, 31.0, 15.0, 30.0, 12.0, 292_277_026_596.0]),
+            (-1e300, [4.0, 0.0, 339.0, 31.0, 15.0, 30.0, 12.0, 292_277_026_596.0]),
         ];
         for (time, expected) in rows {
             let got: Vec<f64> = TIME_FUNCTIONS.iter().map(|function| (function.kernel)(*time)).collect();
