@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::future::join_all;
 use masthead_store::block::{BlockStore, BlockStoreOptions};
-use masthead_store::remote::{RemoteOptions, RemoteStore};
+use masthead_store::discovery::{DiscoveryOptions, EndpointSet, Target};
 use masthead_store::{Budget, Store, StoreError, StoreState};
 
 use crate::config::Sources;
@@ -14,33 +14,32 @@ use crate::metrics::StoreMetrics;
 /// How often block folders are listed.
 const FOLDER_INTERVAL: Duration = Duration::from_secs(30);
 
-/// How often peers are asked for their facts.
-const PEER_INTERVAL: Duration = Duration::from_secs(5);
-
 /// All stores that queries are asked of.
 #[derive(Default)]
 pub struct StoreSet {
-    peers: Vec<Arc<RemoteStore>>,
+    peers: Option<EndpointSet>,
     folders: Vec<Arc<BlockStore>>,
     fixed: Vec<Arc<dyn Store>>,
 }
 
 impl StoreSet {
-    /// The stores of the configuration. Nothing is asked yet. `memory` is the process' budget. Must be called within a tokio
-    /// runtime.
+    /// The stores of the configuration. Nothing is asked yet. `memory` is the process' budget; peers are told to give up
+    /// after `timeout`. Must be called within a tokio runtime.
     ///
-    /// Errors: a folder whose path is no text, a peer whose address is none.
-    pub fn new(sources: &Sources, memory: &Budget) -> Result<Self, StoreError> {
-        let mut peers = Vec::new();
-        for address in &sources.endpoints {
-            peers.push(Arc::new(RemoteStore::new(address, false, RemoteOptions::default())?));
-        }
+    /// Errors: a folder whose path is no text.
+    pub fn new(sources: &Sources, memory: &Budget, timeout: Duration) -> Result<Self, StoreError> {
+        let target = |text: &String, strict| Target { text: text.as_str().into(), strict };
+        let targets = sources.endpoints.iter().map(|text| target(text, false));
+        let targets = targets.chain(sources.strict_endpoints.iter().map(|text| target(text, true)));
+        let mut options = DiscoveryOptions::default();
+        options.remote.query_timeout = Some(timeout);
+        let peers = EndpointSet::new(targets.collect(), options);
         let mut folders = Vec::new();
         for source in &sources.blocks {
             let options = BlockStoreOptions::directory(&source.folder, source.labels.clone(), memory.clone())?;
             folders.push(Arc::new(BlockStore::open(options)));
         }
-        Ok(Self { peers, folders, fixed: vec![] })
+        Ok(Self { peers: Some(peers), folders, fixed: vec![] })
     }
 
     /// Stores that are there already; for tests and programs that embed the server.
@@ -50,14 +49,14 @@ impl StoreSet {
 
     /// All stores as they stand now.
     pub fn list(&self) -> Vec<Arc<dyn Store>> {
-        let peers = self.peers.iter().map(|peer| peer.clone() as Arc<dyn Store>);
+        let peers = self.peers.iter().flat_map(EndpointSet::stores);
         let folders = self.folders.iter().map(|folder| folder.clone() as Arc<dyn Store>);
         peers.chain(folders).chain(self.fixed.iter().cloned()).collect()
     }
 
     /// Reads all folders, and waits until each peer has answered its first question or run out its time.
     pub async fn first_look(&self) {
-        let peers = join_all(self.peers.iter().map(|peer| peer.poll_info(SystemTime::now())));
+        let peers = join_all(self.peers.iter().map(EndpointSet::first_round));
         tokio::join!(self.list_folders(), peers);
     }
 
@@ -69,14 +68,7 @@ impl StoreSet {
                 self.list_folders().await;
             }
         };
-        // Each peer for itself, so that a silent one does not make the others old.
-        let peers = join_all(self.peers.iter().map(|peer| async move {
-            loop {
-                tokio::time::sleep(PEER_INTERVAL).await;
-                peer.poll_info(SystemTime::now()).await;
-            }
-        }));
-        let ((), _): ((), Vec<()>) = tokio::join!(folders, peers);
+        let ((), _): ((), Vec<()>) = tokio::join!(folders, join_all(self.peers.iter().map(EndpointSet::run)));
     }
 
     async fn list_folders(&self) {
@@ -102,7 +94,7 @@ impl StoreSet {
             let up = matches!(info.state, StoreState::Up);
             metrics.state(&info.id, &info.component, up, last.map(|since| since.as_secs_f64()));
         }
-        for peer in &self.peers {
+        for peer in self.peers.iter().flat_map(EndpointSet::remotes) {
             let stats = peer.stats();
             metrics.collected(&peer.info().id, stats.collected_bytes, stats.unsorted);
         }

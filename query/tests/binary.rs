@@ -1,5 +1,7 @@
 //! The binary as an operator starts and stops it.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
@@ -115,4 +117,26 @@ fn a_taken_port_names_the_flag() {
         assert!(!output.status.success());
         assert!(text(&output.stderr).contains(&format!("{flag} sets the address")), "{}", text(&output.stderr));
     }
+}
+
+#[test]
+fn the_literal_command_line_starts_serves_and_reports_what_is_missing() {
+    // Names that no DNS server knows: RFC 6761 sees to it.
+    let mut server = Started::new(&[
+        "--store=thanos-sidecar.prod-us-east.invalid:10901",
+        "--store=thanos-sidecar.prod-eu-west.invalid:10901",
+        "--store=dnssrv+_grpc._tcp.thanos-store.monitoring.invalid",
+        "--query.replica-label=cluster",
+    ]);
+    server.line_with("msg=ready");
+    let answer = server.get("/api/v1/query?query=up&coverage=true");
+    let missing = "missing=\"dnssrv+_grpc._tcp.thanos-store.monitoring.invalid,thanos-sidecar.prod-eu-west.invalid:10901,\
+                   thanos-sidecar.prod-us-east.invalid:10901\"";
+    assert!(answer.contains(&format!("Masthead-Coverage: partial; answered=0; asked=3; {missing}")), "{answer}");
+    assert!(server.get("/api/v1/stores").contains("\"state\":\"down\""));
+    assert!(server.get("/-/ready").starts_with("HTTP/1.1 200"));
+    // A query that hangs is not waited for after a second signal.
+    server.signal("TERM");
+    server.signal("TERM");
+    server.child.wait().unwrap();
 }
