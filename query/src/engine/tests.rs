@@ -385,3 +385,50 @@ fn deep_queries_fit_the_stack() {
     let nested = format!("{}b{}", "max_over_time(".repeat(120), "[1m:1m])".repeat(120));
     check(&nested, "b{x=1} 1", &["{x=1} 1"]);
 }
+
+/// Series that are made when they are asked for.
+struct Endless {
+    left: usize,
+    budget: Budget,
+}
+
+impl Input for Endless {
+    fn next(&mut self) -> Result<Option<SeriesBatch>, QueryError> {
+        let from = self.left;
+        self.left = from.saturating_sub(100);
+        let one = |i: usize| {
+            let labels = Labels::from_pairs([
+                ("__name__", "a"),
+                ("i", &format!("{:05}", 99_999 - i)),
+                ("job", &(i % 3).to_string()),
+            ]);
+            let chunks = chunk::encode(&[0, 50 * STEP], &[1.0, 2.0]);
+            Series { labels, lanes: vec![LaneChunks { lane: Lane::default(), chunks }] }
+        };
+        let series: Vec<Series> = (self.left..from).rev().map(one).collect();
+        let held = self.budget.reserve("test", series.len() * 200)?;
+        Ok((!series.is_empty()).then(|| SeriesBatch::new(series, held)))
+    }
+}
+
+/// 6,000 series of 100 steps, 4.8 MB as rows, are summed within 1 MB: a batch and the groups.
+#[test]
+fn aggregations_hold_groups_and_not_series() {
+    let annotations = Annotations::default();
+    let budget = Budget::new("query", 1 << 20);
+    let cx = Context {
+        budget: budget.clone(),
+        cancelled: Arc::new(AtomicBool::new(false)),
+        annotations: &annotations,
+        max_samples: 1_000_000,
+        pool: None,
+    };
+    let timeline = Timeline { start: 0, step: STEP, count: 100 };
+    let planned = plan("sum by (job) (last_over_time(a[5m]) * 2 > 1)", timeline, &PlanOptions::default()).unwrap();
+    let input = Endless { left: 6_000, budget: budget.clone() };
+    let Value::Series(rows) = evaluate(&planned, vec![Box::new(input)], &cx).unwrap() else { panic!("rows") };
+    let at = |step: usize| rows.iter().map(|row| row.values[step]).collect::<Vec<_>>();
+    assert_eq!((at(0), at(50)), (vec![4_000.0; 3], vec![8_000.0; 3]));
+    assert!(super::batch::is_absent(rows[0].values[99]));
+    assert_eq!(budget.used(), 0);
+}

@@ -1,7 +1,7 @@
 //! The typed plan of a query: selectors collected, functions resolved, durations computed. Parser types end in `build`.
 //!
-//! `build` turns the tree of the text into nodes, then the passes run in this order: [`pass_step_invariant`] wraps what does
-//! not depend on the step, [`pass_propagate_matchers`] narrows sides of set operators, and `place` gives each node its
+//! `build` turns the tree of the text into nodes, then the passes run in this order: `pass_step_invariant` wraps what does
+//! not depend on the step, `pass_propagate_matchers` narrows sides of set operators, and `place` gives each node its
 //! times and collects the selects.
 
 mod build;
