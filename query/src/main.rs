@@ -8,7 +8,7 @@ use masthead_query::demo::Demo;
 use masthead_query::flags::{Cli, Command, DemoArgs, QueryArgs, thanos};
 use masthead_query::logging;
 use masthead_query::server::Server;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 fn main() -> ExitCode {
     let given: Vec<String> = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
@@ -55,17 +55,35 @@ fn demo(args: &DemoArgs) -> ExitCode {
     };
     logging::start(LogConfig { level: tracing::Level::WARN, json: false });
     on_runtime(async {
-        let stop = async {
-            // Without a handler the signal ends the process itself.
-            if tokio::signal::ctrl_c().await.is_err() {
-                std::future::pending::<()>().await;
-            }
+        let mut signals = match Signals::new() {
+            Ok(signals) => signals,
+            Err(error) => return fail(&format!("listen for signals: {error}")),
         };
-        match demo.run(stop).await {
+        match demo.run(async { _ = signals.next().await }).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error.to_string()),
         }
     })
+}
+
+/// The signals that ask the process to end.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits for the next one and names it.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
 }
 
 /// Runs `work` on the threads for input and output.
@@ -78,15 +96,9 @@ fn on_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
 
 /// Serves until SIGTERM or SIGINT, then drains; a second signal ends at once.
 async fn serve(config: Config) -> ExitCode {
-    let (mut terminate, mut interrupt) = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-        (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
-        (Err(error), _) | (_, Err(error)) => return fail(&format!("listen for signals: {error}")),
-    };
-    let mut signal = async || {
-        tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-        }
+    let mut signals = match Signals::new() {
+        Ok(signals) => signals,
+        Err(error) => return fail(&format!("listen for signals: {error}")),
     };
     let running = match Server::start(config).await {
         Ok(running) => running,
@@ -95,17 +107,17 @@ async fn serve(config: Config) -> ExitCode {
     let grpc = running.grpc_address.map(|address| address.to_string()).unwrap_or_default();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), http = %running.http_address, grpc, "listening");
     let first = tokio::select! {
-        name = signal() => Some(name),
+        name = signals.next() => Some(name),
         () = async { running.ready().await; tracing::info!("ready") } => None,
     };
     let name = match first {
         Some(name) => name,
-        None => signal().await,
+        None => signals.next().await,
     };
     tracing::info!(signal = name, "draining; a second signal ends at once");
     tokio::select! {
         () = running.shutdown() => ExitCode::SUCCESS,
-        name = signal() => {
+        name = signals.next() => {
             tracing::warn!(signal = name, "ended at once");
             ExitCode::FAILURE
         }

@@ -1,0 +1,165 @@
+//! The embedded demo as a newcomer meets it: the printed commands work, a killed cluster is named, its history stays, and every
+//! panel of the dashboards shows something.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use masthead_bench::http;
+use masthead_bench::process::{free_port, masthead_binary};
+use serde_json::Value;
+
+const CLUSTERS: [&str; 3] = ["prod-ap-south", "prod-eu-west", "prod-us-east"];
+/// Polls, a quarter of a second apart, after which something that should have happened counts as not happening.
+const POLLS: usize = 240;
+
+struct Demo {
+    child: Child,
+    lines: std::io::Lines<BufReader<ChildStdout>>,
+    address: String,
+}
+
+impl Demo {
+    fn start(args: &[&str]) -> Self {
+        let address = format!("127.0.0.1:{}", free_port().unwrap());
+        let mut child = Command::new(masthead_binary().unwrap())
+            .arg("demo")
+            .arg(format!("--http-address={address}"))
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines, address }
+    }
+
+    /// The commands that it prints once it is ready.
+    fn commands(&mut self) -> Vec<String> {
+        let mut commands = Vec::new();
+        while commands.len() < 3 {
+            let line = self.lines.next().expect("the demo ended before it printed its commands").unwrap();
+            if line.trim_start().starts_with("curl ") {
+                commands.push(line.trim().to_owned());
+            }
+        }
+        commands
+    }
+
+    fn query(&self, query: &str, time: Option<f64>) -> Value {
+        let time = time.map_or(String::new(), |t| format!("&time={t}"));
+        let path = format!("/api/v1/query?query={}{time}", http::encode(query));
+        let (status, body) = http::get(&self.address, &path).unwrap();
+        assert_eq!(status, 200, "{query}: {}", String::from_utf8_lossy(&body));
+        serde_json::from_slice(&body).unwrap()
+    }
+
+    /// Clusters in the answer, sorted.
+    fn clusters(&self, query: &str, time: Option<f64>) -> Vec<String> {
+        clusters(&self.query(query, time))
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn clusters(answer: &Value) -> Vec<String> {
+    let series = answer["data"]["result"].as_array().unwrap();
+    let mut names: Vec<String> =
+        series.iter().filter_map(|s| Some(s["metric"]["cluster"].as_str()?.to_owned())).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
+}
+
+fn shell(command: &str) -> String {
+    let output = Command::new("sh").args(["-c", command]).output().unwrap();
+    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_newcomer_sees_three_clusters_and_then_one_of_them_missing() {
+    let mut demo = Demo::start(&["--kill=prod-eu-west", "--kill-after=4s", "--for=10m"]);
+    let commands = demo.commands();
+    let answers: Vec<String> = commands.iter().map(|command| shell(command)).collect();
+    for (command, answer) in commands.iter().zip(&answers) {
+        assert!(answer.contains("success"), "{command} answers {answer}");
+    }
+    assert_eq!(demo.clusters("count by (cluster) (up)", None), CLUSTERS, "{answers:?}");
+
+    let path = format!("/api/v1/query?query={}", http::encode("count by (cluster) (up)"));
+    let ask = || shell(&format!("curl -s -i 'http://{}{path}'", demo.address));
+    let partial = (0..POLLS).map(|_| ask()).find(|answer| {
+        sleep(Duration::from_millis(250));
+        answer.contains("missing=\"prod-eu-west\"")
+    });
+    let partial = partial.expect("the killed cluster is never named");
+    let (head, body) = partial.split_once("\r\n\r\n").unwrap();
+    assert!(head.to_lowercase().contains("masthead-coverage: partial;"), "{head}");
+    let body: Value = serde_json::from_str(body).unwrap();
+    assert_eq!(clusters(&body), ["prod-ap-south", "prod-us-east"]);
+    let warnings = body["warnings"].to_string();
+    assert!(warnings.contains("prod-eu-west"), "{warnings}");
+    // Its history is in the bucket.
+    assert_eq!(demo.clusters("count by (cluster) (up)", Some(now() - 5.0 * 3600.0)), CLUSTERS);
+}
+
+#[test]
+fn it_ends_by_itself() {
+    let mut demo = Demo::start(&["--for=1s"]);
+    demo.commands();
+    assert!(demo.child.wait().unwrap().success());
+}
+
+#[test]
+fn a_taken_port_names_the_flag() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("--http-address={}", taken.local_addr().unwrap());
+    let refused = Command::new(masthead_binary().unwrap()).args(["demo", &address, "--for=1s"]).output().unwrap();
+    assert!(!refused.status.success());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--http-address"), "{refused:?}");
+}
+
+/// Every panel's query, variables filled in, gives at least one series on the demo fleet.
+#[test]
+fn every_panel_shows_something() {
+    let mut demo = Demo::start(&["--for=10m"]);
+    demo.commands();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dashboards");
+    let mut panels = 0;
+    for file in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if file.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        let dashboard: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        for panel in dashboard["panels"].as_array().unwrap() {
+            for target in panel["targets"].as_array().unwrap() {
+                let query =
+                    target["expr"].as_str().unwrap().replace("$cluster", ".*").replace("$__rate_interval", "5m");
+                assert!(!query.contains('$'), "a variable is left in {query}");
+                let answer = demo.query(&query, None);
+                let series = answer["data"]["result"].as_array().unwrap().len();
+                assert!(series > 0, "{}: {}: {query} shows nothing", file.display(), panel["title"]);
+                panels += 1;
+            }
+        }
+        let (status, body) = http::get(&demo.address, "/api/v1/label/cluster/values?match[]=up").unwrap();
+        let values: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!((status, &values["data"]), (200, &serde_json::json!(CLUSTERS)));
+    }
+    assert!(panels >= 10, "only {panels} panels were found");
+}
