@@ -22,11 +22,12 @@ use tonic::server::Grpc;
 use tonic::{Code, Status};
 
 use crate::budget::Budget;
+use crate::coverage::{Coverage, Outcome};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::fanout::FanOutOptions;
 use crate::labels::Labels;
 use crate::matcher::{MatchOp, Matcher};
-use crate::{Select, Store};
+use crate::{Gap, Select, Store};
 
 mod codec;
 mod frame;
@@ -98,9 +99,18 @@ impl StoreService {
             "/thanos.Store/LabelNames" => grpc(codec::Unary::default()).unary(names::LabelNames(call), request).await,
             "/thanos.Store/LabelValues" => grpc(codec::Unary::default()).unary(names::LabelValues(call), request).await,
             "/thanos.info.Info/Info" => grpc(codec::Unary::default()).unary(info::Info(call), request).await,
-            path => Status::unimplemented(format!("not served here: {path}")).into_http(),
+            path => unimplemented(path).into_http(),
         }
     }
+}
+
+/// In the words of Go's gRPC, which peers know.
+fn unimplemented(path: &str) -> Status {
+    let (service, method) = path.trim_start_matches('/').split_once('/').unwrap_or((path, ""));
+    Status::unimplemented(match service {
+        "thanos.Store" | "thanos.info.Info" => format!("unknown method {method} for service {service}"),
+        _ => format!("unknown service {service}"),
+    })
 }
 
 fn grpc<C: tonic::codec::Codec>(codec: C) -> Grpc<C> {
@@ -197,21 +207,19 @@ fn status(error: &StoreError) -> Status {
     Status::new(code, error.to_string())
 }
 
-/// What is missing, a sentence a store, for warnings or an abort.
-fn shortcomings(coverage: &crate::coverage::Coverage) -> Vec<String> {
-    coverage.asked.iter().filter(|asked| !asked.is_complete()).map(describe).collect()
-}
-
-fn describe(asked: &crate::coverage::Asked) -> String {
-    let mut text = match &asked.outcome {
-        crate::coverage::Outcome::Failed { error, .. } => format!("store {} is missing: {error}", asked.store),
-        crate::coverage::Outcome::Complete { .. } => format!("store {} is incomplete", asked.store),
-    };
-    for gap in &asked.gaps {
-        text.push_str("; ");
-        text.push_str(&gap.reason);
+/// What is missing, a sentence each, for warnings or an abort.
+fn shortcomings(coverage: &Coverage) -> Vec<String> {
+    let mut texts = Vec::new();
+    for asked in &coverage.asked {
+        if let Outcome::Failed { error, .. } = &asked.outcome {
+            texts.push(format!("store {} is missing: {error}", asked.store));
+        }
+        texts.extend(asked.gaps.iter().map(|gap| {
+            let Gap { labels, min_time, max_time, reason } = gap;
+            format!("store {} lacks {labels} from {min_time} to {max_time} ms: {reason}", asked.store)
+        }));
     }
-    text
+    texts
 }
 
 /// Serves on `listener` until `shutdown` ends, then lets calls under way end. Dropping the future ends all at once.
@@ -262,7 +270,7 @@ pub async fn listen(
     Ok(())
 }
 
-/// External label sets of all stores, without the ones in `without`.
+/// External label sets of all stores.
 fn label_sets(stores: &[Arc<dyn Store>]) -> Vec<Labels> {
     let mut sets: Vec<Labels> = stores.iter().flat_map(|store| store.info().label_sets.clone()).collect();
     sets.sort();

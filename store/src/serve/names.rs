@@ -30,7 +30,7 @@ impl UnaryService<LabelNamesRequest> for LabelNames {
                 replica_labels: &request.without_replica_labels,
                 limit: request.limit,
             };
-            let select = Arc::new(asked.select()?);
+            let select = Arc::new(asked.select().map_err(of_labels)?);
             let (names, coverage) = label_names(&call.stores(), Arc::clone(&select), &call.fan_out()).await;
             let abort = request.partial_response_disabled
                 || request.partial_response_strategy == PartialResponseStrategy::Abort as i32;
@@ -68,7 +68,7 @@ impl UnaryService<LabelValuesRequest> for LabelValues {
                 replica_labels: &request.without_replica_labels,
                 limit: request.limit,
             };
-            let select = Arc::new(asked.select()?);
+            let select = Arc::new(asked.select().map_err(of_labels)?);
             let name = request.label.as_str();
             let (values, coverage) = label_values(&call.stores(), name, Arc::clone(&select), &call.fan_out()).await;
             let abort = request.partial_response_disabled
@@ -81,6 +81,11 @@ impl UnaryService<LabelValuesRequest> for LabelValues {
         }
         .boxed()
     }
+}
+
+/// A refused matcher, in the words of a Thanos Store Gateway.
+fn of_labels(status: Status) -> Status {
+    Status::new(status.code(), format!("translate request labels matchers: {}", status.message()))
 }
 
 fn limited(strings: impl Iterator<Item = String>, limit: usize) -> Vec<String> {

@@ -24,6 +24,41 @@ fn deadlines_of_callers_are_read() {
     }
 }
 
+#[test]
+fn what_is_not_served_is_named_as_go_names_it() {
+    let rows = [
+        ("/thanos.Rules/Rules", "unknown service thanos.Rules"),
+        ("/thanos.Store/NoSuch", "unknown method NoSuch for service thanos.Store"),
+        ("/", "unknown service "),
+    ];
+    for (path, text) in rows {
+        let status = unimplemented(path);
+        assert_eq!((status.code(), status.message()), (Code::Unimplemented, text));
+    }
+}
+
+#[test]
+fn shortcomings_name_store_labels_and_times() {
+    let asked =
+        |store: &str, outcome, gaps| crate::coverage::Asked { store: store.into(), label_sets: vec![], outcome, gaps };
+    let complete = || Outcome::Complete { series: 1, bytes: 1, took: Duration::ZERO };
+    let labels = Labels::from_pairs([("cluster", "x")]);
+    let gap = Gap { labels, min_time: -5, max_time: 7, reason: "its head is not read".into() };
+    let failed = Outcome::Failed { error: StoreError::new(StoreErrorKind::Timeout, "silent"), since: None };
+    let coverage = Coverage {
+        asked: vec![
+            asked("a:1", complete(), vec![]),
+            asked("b:1", complete(), vec![gap.clone()]),
+            asked("c:1", failed, vec![gap]),
+        ],
+    };
+    let lacks = r#"lacks {cluster="x"} from -5 to 7 ms: its head is not read"#;
+    assert_eq!(
+        shortcomings(&coverage),
+        [format!("store b:1 {lacks}"), "store c:1 is missing: silent".to_owned(), format!("store c:1 {lacks}")]
+    );
+}
+
 mod frames {
     use super::super::frame;
     use crate::{Chunk, Encoding, Labels, Lane, LaneChunks, Series, StoreErrorKind};
