@@ -3,6 +3,7 @@
 //! Not here: tests that know one module (those are beside it).
 
 pub mod golden;
+pub mod grpc;
 pub mod ledger;
 pub mod promqltest;
 pub mod truth;
