@@ -6,6 +6,7 @@ use masthead_store::{Millis, Samples};
 use super::batch::ABSENT;
 use super::lanes::{Lanes, Levels};
 use super::notes::Notes;
+use super::range_functions::Memo;
 use super::window::{Step, Window};
 use crate::plan::{ScanSpec, Timeline};
 use crate::promql::ast::RangeExtension;
@@ -34,6 +35,8 @@ pub(super) struct WindowTimes {
     before: Millis,
     after: Millis,
     extension: Option<RangeExtension>,
+    /// The times leave the range of an int64 somewhere, so that the windows do not ascend.
+    wraps: bool,
 }
 
 impl WindowTimes {
@@ -44,15 +47,11 @@ impl WindowTimes {
             Some(RangeExtension::Anchored) => (spec.lookback, 0),
             Some(RangeExtension::Smoothed) => (spec.lookback, spec.lookback),
         };
-        Self {
-            timeline: spec.timeline,
-            offset: spec.offset,
-            at: spec.at,
-            range,
-            before,
-            after,
-            extension: spec.extension,
-        }
+        let Timeline { start, step, count } = spec.timeline;
+        let reach = [spec.offset, range, before, after].map(|reach| i128::from(reach).abs()).iter().sum::<i128>();
+        let farthest = i128::from(start).abs() + i128::from(step).abs() * count as i128 + reach;
+        let (timeline, offset, at, extension) = (spec.timeline, spec.offset, spec.at, spec.extension);
+        Self { timeline, offset, at, range, before, after, extension, wraps: farthest > i128::from(Millis::MAX) }
     }
 
     /// The same windows with samples from so far outside, ms.
@@ -237,32 +236,67 @@ pub(super) fn slide(
     out: &mut [f64],
     kernel: impl Fn(&Window<'_>, &mut Step<'_>) -> f64,
 ) {
+    let Prepared { marks, lanes, .. } = &column.prepared;
+    let starts = column.with_start_timestamps && !column.samples.start_timestamps.is_empty();
+    // Most columns have nothing but samples; the loop for those knows it when it is compiled.
+    if marks.is_empty() && lanes.switches.is_empty() && !starts {
+        slide_over::<false>(column, notes, out, kernel);
+    } else {
+        slide_over::<true>(column, notes, out, kernel);
+    }
+}
+
+/// `MARKED`: there may be marks, switches or start timestamps.
+#[inline(always)]
+fn slide_over<const MARKED: bool>(
+    column: &mut Column<'_>,
+    notes: &mut Notes,
+    out: &mut [f64],
+    kernel: impl Fn(&Window<'_>, &mut Step<'_>) -> f64,
+) {
     let Column { times, samples, prepared, args, .. } = column;
     let Prepared { marks, lanes, buffer } = &mut **prepared;
-    let Samples { timestamps, values, start_timestamps, .. } = samples;
-    let start_timestamps: &[Millis] = if column.with_start_timestamps { start_timestamps } else { &[] };
+    let (timestamps, values) = (samples.timestamps.as_slice(), samples.values.as_slice());
+    let start_timestamps: &[Millis] =
+        if MARKED && column.with_start_timestamps { &samples.start_timestamps } else { &[] };
     let arity = args.len() / times.count();
-    let mut cursor = Cursor::default();
+    let mut memo = Memo::default();
+    let (mut first, mut last) = (0, 0);
+    let (mut marked, mut switched) = (Places::default(), Places::default());
     for (step, cell) in out.iter_mut().enumerate() {
         let end = times.end(step);
         let start = times.start(end);
-        cursor.advance(timestamps, start.wrapping_sub(times.before), end.wrapping_add(times.after));
-        let (first, last) = (cursor.first, cursor.last);
+        if times.wraps {
+            // Times that wrapped around do not ascend: begin again.
+            (first, last, marked, switched) = Default::default();
+        }
+        while last < timestamps.len() && timestamps[last] <= end.wrapping_add(times.after) {
+            last += 1;
+        }
+        while first < last && timestamps[first] <= start.wrapping_sub(times.before) {
+            first += 1;
+        }
         if first == last {
             *cell = ABSENT;
             continue;
         }
-        let window = Window {
+        let mut window = Window {
             start,
             end,
             timestamps: &timestamps[first..last],
             values: &values[first..last],
-            start_timestamps: start_timestamps.get(first..last).unwrap_or_default(),
+            start_timestamps: &[],
             base: first,
-            marks: cursor.marks.inside(marks, first, last),
-            switches: cursor.switches.inside(&lanes.switches, first, last),
-            lift: lanes.lifts.get(cursor.switches.last).copied().unwrap_or(0.0),
+            marks: &[],
+            switches: &[],
+            lift: 0.0,
         };
+        if MARKED {
+            window.start_timestamps = start_timestamps.get(first..last).unwrap_or_default();
+            window.marks = marked.inside(marks, first, last);
+            window.switches = switched.inside(&lanes.switches, first, last);
+            window.lift = lanes.lifts.get(switched.last).copied().unwrap_or(0.0);
+        }
         *cell = kernel(
             &window,
             &mut Step {
@@ -271,37 +305,10 @@ pub(super) fn slide(
                 extension: times.extension,
                 args: &args[step * arity..][..arity],
                 notes,
+                memo: &mut memo,
                 buffer,
             },
         );
-    }
-}
-
-/// The part of a column that lies in a window; moves forward with the windows.
-#[derive(Default)]
-struct Cursor {
-    first: usize,
-    last: usize,
-    end: Option<Millis>,
-    marks: Places,
-    switches: Places,
-}
-
-impl Cursor {
-    /// Moves to the samples within `(start, end]`.
-    #[inline]
-    fn advance(&mut self, timestamps: &[Millis], start: Millis, end: Millis) {
-        if self.end.is_some_and(|before| end < before) {
-            // Times that wrapped around: begin again.
-            *self = Self::default();
-        }
-        self.end = Some(end);
-        while self.last < timestamps.len() && timestamps[self.last] <= end {
-            self.last += 1;
-        }
-        while self.first < self.last && timestamps[self.first] <= start {
-            self.first += 1;
-        }
     }
 }
 

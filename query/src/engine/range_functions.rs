@@ -13,6 +13,7 @@ use super::column::{Column, Marks, slide};
 use super::extended;
 use super::lanes::Levels;
 use super::notes::Notes;
+pub(super) use rate::Memo;
 
 /// Computes all steps of a column.
 pub(super) type Run = fn(&mut Column<'_>, &mut Notes, &mut [f64]);

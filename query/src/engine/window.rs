@@ -59,6 +59,8 @@ pub(super) struct Step<'a> {
     pub(super) args: &'a [f64],
     /// What is to be told about the series.
     pub(super) notes: &'a mut super::notes::Notes,
+    /// What the step before found out of the shape of its window.
+    pub(super) memo: &'a mut super::range_functions::Memo,
     /// Room for a copy of the window's values.
     pub(super) buffer: &'a mut Vec<f64>,
 }
