@@ -7,6 +7,10 @@ use super::lanes::Ask;
 use crate::labels::METRIC_NAME;
 use crate::{Labels, MatchOp, Matcher, Millis, Select};
 
+/// Series a message that carries chunks, for peers that pack several: a message costs as much as a series does, and sixty-four
+/// of them are still a fraction of a window.
+const CHUNKED_BATCH: i64 = 64;
+
 /// The first millisecond of the year 1. Times before it, and after the year 9999, stand for "no bound": a sidecar asked with
 /// the least or greatest i64 silently answers nothing.
 const TIME_MIN: Millis = -62_135_596_800_000;
@@ -81,7 +85,7 @@ pub(super) fn series_request(select: &Select, ask: &Ask, advert: &Advert) -> pro
         without_replica_labels: without,
         // What is stripped here becomes fewer series afterwards.
         limit: if ask.lane.is_some() { i64::try_from(select.limit).unwrap_or(0) } else { 0 },
-        response_batch_size: if select.labels_only { 256 } else { 0 },
+        response_batch_size: if select.labels_only { 256 } else { CHUNKED_BATCH },
         ..Default::default()
     }
 }
