@@ -1,6 +1,6 @@
 //! The HTTP API: Prometheus' query API to the letter, with coverage beside every answer.
 //!
-//! A request goes through [`serve`]: its parameters are read and merged, one row of [`ROUTES`] answers, and headers, request
+//! A request goes through [`serve`]: its parameters are read and merged, one row of `ROUTES` answers, and headers, request
 //! id, log line and metrics are added to whatever came of it.
 //!
 //! Parameters that are accepted and change nothing: `max_source_resolution` (only raw data is read), `engine`, `analyze`,

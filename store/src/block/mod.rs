@@ -4,7 +4,7 @@
 //!
 //! `catalog` which blocks there are; `meta` what they say of themselves; `reader` a block and its files; `index` with `symbols`
 //! and `table` the parts of an index that are kept; `postings` matchers to series; `series` entries to labels; `chunks`
-//! references to batches; `names` labels without series; `tombstones`; [`write`] makes blocks.
+//! references to batches; `names` labels without series; `tombstones`; [`mod@write`] makes blocks.
 //!
 //! # Invariants
 //!

@@ -5,7 +5,7 @@
 //!
 //! Not here: what a matcher does around it, see [`crate::matcher`].
 //!
-//! Invariant: a compiled expression takes at most [`COMPILED_BYTES_MAX`] bytes of automaton; one that would need more is
+//! Invariant: a compiled expression takes at most `COMPILED_BYTES_MAX` bytes of automaton; one that would need more is
 //! refused.
 
 use regex_automata::meta;
