@@ -171,7 +171,7 @@ impl Column<'_> {
     fn find_gaps(&self, window: Range<usize>, (left, right): (Edge, Edge), fallback: Millis, found: &mut Vec<Gap>) {
         let mut before = None;
         let mut interval = None;
-        let edge = |before: Option<Millis>, here| before.map_or(left, |time| Edge { time, margin: here / 2 });
+        let edge = |before: Option<Millis>, here| before.map_or(left, |time| Edge { time, margin: margin(here) });
         for i in window.clone().filter(|i| self.is_value(*i)) {
             let time = self.times[i];
             let distance = time.saturating_sub(before.unwrap_or(left.time));
@@ -179,7 +179,7 @@ impl Column<'_> {
                 let here = self.interval(i).unwrap_or(fallback);
                 interval = Some(here);
                 if is_gap(distance, here) {
-                    found.push(Gap { next: i, left: edge(before, here), right: Edge { time, margin: here / 2 } });
+                    found.push(Gap { next: i, left: edge(before, here), right: Edge { time, margin: margin(here) } });
                 }
             }
             before = Some(time);
@@ -189,6 +189,11 @@ impl Column<'_> {
             found.push(Gap { next: window.end, left: edge(before, here), right });
         }
     }
+}
+
+/// How near to a value of a lane no other lane may fill its gap: half an interval, and never the same time.
+fn margin(interval: Millis) -> Millis {
+    (interval / 2).max(1)
 }
 
 /// Whether a distance is too long: more than one and a half intervals.

@@ -333,3 +333,15 @@ fn a_damaged_chunk_leaves_nothing_behind() {
     let error = decode_lane(&[good, bad], TimeRange::ALL, &mut Scratch::default(), &mut out).unwrap_err();
     assert_eq!((error.kind, out.timestamps.len()), (StoreErrorKind::Corrupt, 1));
 }
+
+/// Half an interval of one millisecond is no time at all: what borders on a gap must not come twice.
+#[test]
+fn samples_a_millisecond_apart_come_once() {
+    let whole = |skip: std::ops::Range<i64>| {
+        let mut samples = Samples::default();
+        (0..400).filter(|time| !skip.contains(time)).for_each(|time| samples.push(time, 1.0));
+        samples
+    };
+    let out = deduplicated(&[whole(150..250), whole(300..400)]);
+    assert_eq!(out.timestamps, (0..400).collect::<Vec<_>>());
+}
