@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
-use masthead_tests::promqltest::{self, Evaluator, Memory};
+use masthead_tests::promqltest::{self, Evaluator, Memory, Stores};
 
 /// Runs Prometheus' `.test` scripts.
 #[derive(Parser)]
@@ -24,12 +24,18 @@ struct Arguments {
 enum Via {
     /// One store in this process.
     Memory,
+    /// Three StoreAPI servers on loopback with two replicas each.
+    Stores,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let mut evaluator: Box<dyn Evaluator> = match arguments.via {
         Via::Memory => Box::new(Memory::default()),
+        Via::Stores => match Stores::start() {
+            Ok(stores) => Box::new(stores),
+            Err(error) => return fail(&error),
+        },
     };
     let files = match promqltest::scripts(&arguments.paths) {
         Ok(files) => files,

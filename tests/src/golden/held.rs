@@ -62,7 +62,10 @@ impl Held {
     /// at their times, those of an instant selector or `last_over_time` within the lookback. Derived values (their series
     /// have no name) are not judged.
     pub fn check(&self, question: &Question, answer: &Answer) -> Result<(), String> {
-        let raw = question.text().trim_end().ends_with(']');
+        let query = question.text();
+        let raw = query.trim_end().ends_with(']');
+        // The samples are of another time then.
+        let moved = query.contains('@') || query.contains("offset");
         // Lists of labels and errors hold no samples.
         let Some(series) = answer.body["data"]["result"].as_array() else { return Ok(()) };
         for item in series {
@@ -76,9 +79,13 @@ impl Held {
                 let time = point[0].as_f64().ok_or("a point without time")?;
                 let time = (time * 1000.0).round() as Millis;
                 let value: f64 = point[1].as_str().and_then(|text| text.parse().ok()).ok_or("a point without value")?;
-                let from = if raw { time } else { time - LOOKBACK + 1 };
+                let (from, to) = match (moved, raw) {
+                    (true, _) => (Millis::MIN, Millis::MAX),
+                    (false, true) => (time, time),
+                    (false, false) => (time - LOOKBACK + 1, time),
+                };
                 let known = held
-                    .range((from, 0)..=(time, u64::MAX))
+                    .range((from, 0)..=(to, u64::MAX))
                     .any(|(_, bits)| *bits == value.to_bits() || (value.is_nan() && f64::from_bits(*bits).is_nan()));
                 if !known {
                     return Err(format!("no block holds {value} of {labels} at {time} ms"));

@@ -16,10 +16,12 @@ mod data;
 mod memory;
 mod script;
 mod series;
+mod stores;
 
 pub use data::Data;
 pub use memory::Memory;
 pub use script::{Command, Eval, Script, parse};
+pub use stores::Stores;
 
 /// Answers questions about series.
 pub trait Evaluator {

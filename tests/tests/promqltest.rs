@@ -1,0 +1,59 @@
+//! Prometheus' own test scripts and ours. What fails of the former stands in `ledgers/promqltest.txt`, which can only shrink;
+//! of ours nothing may fail.
+
+use std::path::{Path, PathBuf};
+
+use masthead_store::testing::shared;
+use masthead_tests::ledger::{Ledger, Outcome};
+use masthead_tests::promqltest::{self, Evaluator, Memory, Stores};
+
+fn here(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// The outcome of every evaluation below `folder`, by file and line.
+fn run(folder: &Path, evaluator: &mut dyn Evaluator) -> Vec<Outcome> {
+    let files = promqltest::scripts(&[folder.to_owned()]).expect("a readable folder");
+    assert!(!files.is_empty(), "no scripts in {}", folder.display());
+    let mut outcomes = Vec::new();
+    for file in files {
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let cases = promqltest::run(&file, evaluator).unwrap_or_else(|error| panic!("{error}"));
+        outcomes.extend(cases.into_iter().map(|case| (format!("{name}:{}", case.line), case.failure)));
+    }
+    outcomes
+}
+
+fn own_scripts_pass(evaluator: &mut dyn Evaluator) {
+    let outcomes = run(&here("tests/promql"), evaluator);
+    let failures: Vec<String> =
+        outcomes.iter().filter_map(|(case, failure)| Some(format!("{case} {}", failure.as_ref()?))).collect();
+    assert!(failures.is_empty(), "{} of {} fail:\n{}", failures.len(), outcomes.len(), failures.join("\n"));
+}
+
+fn shared_scripts_pass(evaluator: &mut dyn Evaluator) {
+    let Some(folder) = shared("promqltest") else { return };
+    let outcomes = run(&folder, evaluator);
+    assert_eq!(outcomes.len(), 1861);
+    Ledger::read(&here("ledgers/promqltest.txt")).expect("a readable ledger").settle(&outcomes);
+}
+
+#[test]
+fn own_scripts_pass_in_memory() {
+    own_scripts_pass(&mut Memory::default());
+}
+
+#[test]
+fn shared_scripts_pass_in_memory() {
+    shared_scripts_pass(&mut Memory::default());
+}
+
+#[test]
+fn own_scripts_pass_over_stores() {
+    own_scripts_pass(&mut Stores::start().expect("servers on loopback"));
+}
+
+#[test]
+fn shared_scripts_pass_over_stores() {
+    shared_scripts_pass(&mut Stores::start().expect("servers on loopback"));
+}
