@@ -337,7 +337,7 @@ fn a_damaged_chunk_leaves_nothing_behind() {
 /// Half an interval of one millisecond is no time at all: what borders on a gap must not come twice.
 #[test]
 fn samples_a_millisecond_apart_come_once() {
-    let whole = |skip: std::ops::Range<i64>| {
+    let whole = |skip: Range<i64>| {
         let mut samples = Samples::default();
         (0..400).filter(|time| !skip.contains(time)).for_each(|time| samples.push(time, 1.0));
         samples
