@@ -5,6 +5,12 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use masthead_store::serve::{self, ServeOptions, StoreService};
+use masthead_store::testing::{Fault, FaultyStore, MemoryStore};
+use masthead_store::{Budget, Labels, Samples, Store};
 
 fn masthead(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_masthead"));
@@ -135,8 +141,64 @@ fn the_literal_command_line_starts_serves_and_reports_what_is_missing() {
     assert!(answer.contains(&format!("Masthead-Coverage: partial; answered=0; asked=3; {missing}")), "{answer}");
     assert!(server.get("/api/v1/stores").contains("\"state\":\"down\""));
     assert!(server.get("/-/ready").starts_with("HTTP/1.1 200"));
-    // A query that hangs is not waited for after a second signal.
+}
+
+/// A peer on a port of its own that says what it holds and then sends nothing, for as long as the runtime lives.
+fn hanging_peer(runtime: &tokio::runtime::Runtime) -> String {
+    let samples = Samples { timestamps: vec![1000], values: vec![1.0], ..Samples::default() };
+    let series = [(Labels::from_pairs([("__name__", "up")]), samples)];
+    let memory = MemoryStore::new("memory", &Labels::from_pairs([("cluster", "east")]), &series);
+    let store: Arc<dyn Store> = Arc::new(FaultyStore::new(Arc::new(memory), Fault::Stall(0)));
+    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let service = StoreService::new(
+        Arc::new(move || vec![store.clone()]),
+        Budget::unlimited(),
+        ServeOptions { response_timeout: Duration::ZERO, ..ServeOptions::default() },
+    );
+    runtime.spawn(serve::listen(service, listener, std::future::pending()));
+    address
+}
+
+#[test]
+fn a_second_signal_ends_what_the_first_one_drains() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let peer = hanging_peer(&runtime);
+    let mut server = Started::new(&[&format!("--endpoint={peer}"), "--store.response-timeout=0"]);
+    server.line_with("msg=ready");
+    let mut stream = TcpStream::connect(&server.address).unwrap();
+    write!(stream, "GET /api/v1/query?query=up&time=2 HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    while !server.get("/metrics").contains("\nmasthead_queries_in_flight 1\n") {}
     server.signal("TERM");
+    server.line_with("draining");
+    assert!(server.child.try_wait().unwrap().is_none(), "the query still runs");
     server.signal("TERM");
-    server.child.wait().unwrap();
+    server.line_with("ended at once");
+    assert!(!server.child.wait().unwrap().success());
+}
+
+#[test]
+fn a_silent_peer_is_missing_after_the_response_timeout() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let peer = hanging_peer(&runtime);
+    let mut server = Started::new(&[&format!("--endpoint={peer}"), "--store.response-timeout=100ms"]);
+    server.line_with("msg=ready");
+    let answer = server.get("/api/v1/query?query=up&time=2");
+    assert!(answer.contains("Masthead-Coverage: partial; answered=0; asked=1; missing=\"east\"\r\n"), "{answer}");
+    assert!(answer.contains("is missing: read series: silent for 100ms"), "{answer}");
+}
+
+#[test]
+fn a_client_that_goes_away_takes_its_query_with_it() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let peer = hanging_peer(&runtime);
+    let mut server = Started::new(&[&format!("--endpoint={peer}"), "--store.response-timeout=0"]);
+    server.line_with("msg=ready");
+    let mut stream = TcpStream::connect(&server.address).unwrap();
+    write!(stream, "GET /api/v1/query?query=up&time=2 HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    while !server.get("/metrics").contains("\nmasthead_queries_in_flight 1\n") {}
+    drop(stream);
+    // Two minutes is what the query might take; the test's own harness ends it before that.
+    while !server.get("/metrics").contains("\nmasthead_queries_in_flight 0\n") {}
+    assert!(server.get("/metrics").contains("\nmasthead_memory_used_bytes 0\n"));
 }
