@@ -442,7 +442,10 @@ async fn ask_labels(
                 all.extend(strings);
                 entry.finish_if_done();
             }
-            Ok(Err(error)) => entry.fail(error, None),
+            Ok(Err(error)) => {
+                all.extend(error.partial_labels().iter().cloned());
+                entry.fail(error, None);
+            }
             Err(_) => {
                 let error = StoreError::new(StoreErrorKind::Timeout, "read labels: the time for the answer is up");
                 entry.fail(error, None);

@@ -143,7 +143,9 @@ impl Assembly {
             }
             (Ordering::Greater, Some((open, _))) => {
                 let (before, labels) = (open.labels.clone(), series.labels.clone());
-                self.peer.stats.break_order();
+                if self.peer.stats.break_order() {
+                    tracing::warn!(store = %self.peer.id, "store is out of order: {labels} comes after {before}");
+                }
                 self.begin_to_collect(&before, &labels)?;
                 self.collect(series, cost)?;
             }

@@ -79,14 +79,18 @@ impl Endpoint {
     }
 
     /// Sends a call; the future gives its answer's messages once the peer begins to answer.
+    ///
+    /// A call that is lost with its connection is sent once more, over a new one: peers close connections that are old, and
+    /// every call here may be repeated.
     pub(super) fn call(&self, call: &Call<'_>) -> BoxFuture<'static, Result<Messages, StoreError>> {
-        let request = request(call);
-        let (channel, max, act) = (self.channel(), self.options.message_bytes_max, call.act);
+        let request = Request::new(call);
+        let (mut channel, max, act) = (self.channel(), self.options.message_bytes_max, call.act);
         async move {
-            let mut channel = channel;
-            let unreachable = |error| unreachable(&error, act);
-            let ready = channel.ready().await.map_err(unreachable)?;
-            let response = ready.call(request).await.map_err(unreachable)?;
+            let response = match send(&mut channel, request.to_http()).await {
+                Err(error) if is_lost(&error) => send(&mut channel, request.to_http()).await,
+                other => other,
+            };
+            let response = response.map_err(|error| unreachable(&error, act))?;
             if response.status() != http::StatusCode::OK {
                 let what = format!("{act}: HTTP status {}", response.status());
                 return Err(StoreError::new(StoreErrorKind::Unavailable, what));
@@ -116,36 +120,70 @@ impl Endpoint {
     }
 }
 
-/// The error of a call that got no answer at all.
-fn unreachable(error: &tonic::transport::Error, act: &str) -> StoreError {
+async fn send(
+    channel: &mut Channel,
+    request: http::Request<Body>,
+) -> Result<http::Response<Body>, tonic::transport::Error> {
+    channel.ready().await?.call(request).await
+}
+
+/// The cause of type `T` of a call that got no answer, if it has one.
+fn cause<T: std::error::Error + 'static>(error: &tonic::transport::Error) -> Option<&T> {
     let mut next = std::error::Error::source(error);
     while let Some(cause) = next {
-        if cause.is::<tonic::TimeoutExpired>() {
-            return StoreError::new(StoreErrorKind::Timeout, format!("{act}: no answer in time"));
+        if let Some(found) = cause.downcast_ref() {
+            return Some(found);
         }
         next = cause.source();
+    }
+    None
+}
+
+/// Whether a connection that was there broke before it gave an answer.
+fn is_lost(error: &tonic::transport::Error) -> bool {
+    cause::<tonic::TimeoutExpired>(error).is_none() && cause::<tonic::ConnectError>(error).is_none()
+}
+
+/// The error of a call that got no answer at all.
+fn unreachable(error: &tonic::transport::Error, act: &str) -> StoreError {
+    if cause::<tonic::TimeoutExpired>(error).is_some() {
+        return StoreError::new(StoreErrorKind::Timeout, format!("{act}: no answer in time"));
     }
     let text = causes(std::error::Error::source(error));
     let text = if text.is_empty() { ": the connection fails".to_owned() } else { text };
     StoreError::new(StoreErrorKind::Unavailable, format!("{act}{text}"))
 }
 
-fn request(call: &Call<'_>) -> http::Request<Body> {
-    let mut framed = BytesMut::with_capacity(5 + call.request.len());
-    framed.put_u8(0);
-    framed.put_u32(call.request.len() as u32);
-    framed.put_slice(call.request);
-    let mut request = http::Request::new(Body::new(Full::<Bytes>::new(framed.freeze())));
-    *request.method_mut() = http::Method::POST;
-    *request.version_mut() = http::Version::HTTP_2;
-    *request.uri_mut() = http::Uri::from_static(call.path);
-    let headers = request.headers_mut();
-    headers.insert(http::header::TE, http::HeaderValue::from_static("trailers"));
-    headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/grpc"));
-    if let Some(timeout) = call.timeout {
-        headers.insert("grpc-timeout", grpc_timeout(timeout));
+/// A call as it is sent.
+struct Request {
+    path: &'static str,
+    /// With gRPC's head.
+    body: Bytes,
+    timeout: Option<http::HeaderValue>,
+}
+
+impl Request {
+    fn new(call: &Call<'_>) -> Self {
+        let mut body = BytesMut::with_capacity(5 + call.request.len());
+        body.put_u8(0);
+        body.put_u32(call.request.len() as u32);
+        body.put_slice(call.request);
+        Self { path: call.path, body: body.freeze(), timeout: call.timeout.map(grpc_timeout) }
     }
-    request
+
+    fn to_http(&self) -> http::Request<Body> {
+        let mut request = http::Request::new(Body::new(Full::new(self.body.clone())));
+        *request.method_mut() = http::Method::POST;
+        *request.version_mut() = http::Version::HTTP_2;
+        *request.uri_mut() = http::Uri::from_static(self.path);
+        let headers = request.headers_mut();
+        headers.insert(http::header::TE, http::HeaderValue::from_static("trailers"));
+        headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/grpc"));
+        if let Some(timeout) = &self.timeout {
+            headers.insert("grpc-timeout", timeout.clone());
+        }
+        request
+    }
 }
 
 /// At most eight digits and a unit.

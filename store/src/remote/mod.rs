@@ -22,6 +22,7 @@ use self::endpoint::{Call, Endpoint, EndpointOptions};
 use self::lanes::Ask;
 use self::messages::{Messages, names_a_limit};
 use self::stream::AnswerStream;
+use crate::error::PartialLabels;
 use crate::{
     Budget, Gap, LabelStrings, Select, SeriesStream, Store, StoreError, StoreErrorKind, StoreId, StoreInfo, StoreState,
 };
@@ -126,8 +127,9 @@ impl Stats {
         self.collected_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    fn break_order(&self) {
-        self.unsorted.store(true, Ordering::Relaxed);
+    /// Whether it is the first time.
+    fn break_order(&self) -> bool {
+        !self.unsorted.swap(true, Ordering::Relaxed)
     }
 
     fn answered(&self, started: Instant) {
@@ -272,15 +274,14 @@ impl RemoteStore {
             let answer = peer.endpoint.unary::<T>(&call, &budget).await?;
             peer.stats.answered(started);
             let (strings, warnings) = answer.into_parts();
-            if let Some(warning) = warnings.first() {
-                let kind =
-                    if names_a_limit(warning) { StoreErrorKind::LimitExceeded } else { StoreErrorKind::Unavailable };
-                return Err(StoreError::new(kind, format!("read labels: the peer's answer is incomplete: {warning}")));
-            }
             let mut strings: LabelStrings = strings.into_iter().filter(|s| !s.is_empty()).map(Into::into).collect();
             strings.sort_unstable();
             strings.dedup();
-            Ok(strings)
+            let Some(warning) = warnings.into_iter().next() else { return Ok(strings) };
+            let limit = names_a_limit(&warning);
+            let kind = if limit { StoreErrorKind::LimitExceeded } else { StoreErrorKind::Unavailable };
+            let error = StoreError::new(kind, "read labels: the peer's answer is incomplete");
+            Err(error.with_source(PartialLabels { strings, warning }))
         }
         .boxed()
     }

@@ -13,7 +13,6 @@ use self::peer::{Part, TestPeer, facts, message, series};
 use super::RemoteStore;
 use crate::{Budget, Lane, Matcher, Select, SeriesBatch, SeriesStream, Store, StoreError, StoreErrorKind, StoreState};
 
-mod listener;
 pub(crate) mod peer;
 mod recorded;
 mod served;
@@ -364,6 +363,39 @@ async fn label_answers_are_sorted_unique_and_fail_with_a_warning() {
     assert_eq!(store.label_names(select(&[])).await.unwrap(), ["a".into(), "b".into()]);
     let error = store.label_values("job".into(), select(&[])).await.unwrap_err();
     assert_eq!(error.to_string(), "read labels: the peer's answer is incomplete: gone");
+    assert_eq!(error.partial_labels(), ["job".into()]);
+    let stores: [Arc<dyn Store>; 1] = [Arc::new(store)];
+    let options = crate::fanout::FanOutOptions {
+        buffer_bytes: 1 << 20,
+        response_timeout: Duration::ZERO,
+        deadline: tokio::time::Instant::now() + Duration::from_secs(60),
+    };
+    let (values, coverage) = crate::fanout::label_values(&stores, "job", select(&[]), &options).await;
+    assert_eq!((values, coverage.is_complete()), (vec!["job".into()], false));
+}
+
+/// A peer that restarts, or closes its connection for being old, breaks the next question at most where it cannot be told
+/// from another failure: one that got no answer over a connection of before is put again.
+#[tokio::test]
+async fn a_lost_connection_is_made_again() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let store = RemoteStore::new(&address, false, Default::default()).unwrap();
+    let polled = store.poll_info(SystemTime::UNIX_EPOCH);
+    let served = async {
+        // The first connection is closed when the question has arrived.
+        let (mut first, _) = listener.accept().await.unwrap();
+        let mut preface = [0; 64];
+        tokio::io::AsyncReadExt::read_exact(&mut first, &mut preface).await.unwrap();
+        drop(first);
+        let peer = peer::listener::listen(listener, peer::service(|_, _| vec![facts(&[], true)], Arc::default()));
+        peer.await;
+    };
+    tokio::select! {
+        () = polled => {}
+        () = served => panic!("it ends with the question"),
+    }
+    assert!(matches!(store.info().state, StoreState::Up), "{:?}", store.info().state);
 }
 
 /// While an answer is collected, what arrives shows as empty batches, so that the peer is not taken for silent.

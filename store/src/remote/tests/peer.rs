@@ -10,6 +10,8 @@ use futures::StreamExt as _;
 use futures::stream;
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::Incoming;
+use hyper::service::Service;
 use masthead_proto::thanos as proto;
 use prost::Message as _;
 use tokio::net::TcpListener;
@@ -18,7 +20,6 @@ use tokio::task::JoinSet;
 use tonic::Status;
 use tonic::body::Body;
 
-use super::listener::listen;
 use crate::remote::{RemoteOptions, RemoteStore};
 
 /// What a peer does next in an answer.
@@ -40,6 +41,8 @@ pub(crate) enum Part {
     Status(i32, &'static str),
 }
 
+pub(super) mod listener;
+
 type Script = Arc<dyn Fn(&str, Bytes) -> Vec<Part> + Send + Sync>;
 
 /// A peer that is listening until it is dropped.
@@ -53,21 +56,11 @@ pub(crate) struct TestPeer {
 impl TestPeer {
     /// A peer whose answer to the call of a path with a request `script` gives.
     pub(crate) async fn start(script: impl Fn(&str, Bytes) -> Vec<Part> + Send + Sync + 'static) -> Self {
-        let script: Script = Arc::new(script);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let answer_gone = Arc::new(Notify::new());
-        let gone = answer_gone.clone();
-        let service = hyper::service::service_fn(move |request: http::Request<hyper::body::Incoming>| {
-            let (script, gone) = (script.clone(), Gone(gone.clone()));
-            async move {
-                let path = request.uri().path().to_owned();
-                let body = request.into_body().collect().await.unwrap().to_bytes();
-                Ok::<_, Infallible>(answer(script(&path, body.slice(5..)), gone))
-            }
-        });
         let mut task = JoinSet::new();
-        task.spawn(listen(listener, service, std::future::pending()));
+        task.spawn(listener::listen(listener, service(script, answer_gone.clone())));
         Self { address, answer_gone, _task: task }
     }
 
@@ -81,6 +74,25 @@ impl TestPeer {
         store.poll_info(SystemTime::UNIX_EPOCH).await;
         store
     }
+}
+
+/// Answers each call as `script` says.
+pub(super) fn service(
+    script: impl Fn(&str, Bytes) -> Vec<Part> + Send + Sync + 'static,
+    gone: Arc<Notify>,
+) -> impl Service<http::Request<Incoming>, Response = http::Response<Body>, Error = Infallible, Future: Send>
++ Clone
++ Send
++ 'static {
+    let script: Script = Arc::new(script);
+    hyper::service::service_fn(move |request: http::Request<Incoming>| {
+        let (script, gone) = (script.clone(), Gone(gone.clone()));
+        async move {
+            let path = request.uri().path().to_owned();
+            let body = request.into_body().collect().await.unwrap().to_bytes();
+            Ok::<_, Infallible>(answer(script(&path, body.slice(5..)), gone))
+        }
+    })
 }
 
 struct Gone(Arc<Notify>);
