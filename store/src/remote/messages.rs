@@ -162,7 +162,14 @@ impl Messages {
             let what = format!("{act}: a message of {length} bytes, the limit is {} bytes", self.message_bytes_max);
             return Err(StoreError::new(StoreErrorKind::LimitExceeded, what));
         }
-        held.take(length)?;
+        // What no query may hold is the peer's fault; what this one has no room for is its own.
+        held.take(length).map_err(|refused| match length > refused.limit {
+            true => {
+                let what = format!("{act}: a message of {length} bytes, more than the {} may hold", refused.budget);
+                StoreError::new(StoreErrorKind::LimitExceeded, what)
+            }
+            false => refused.into(),
+        })?;
         self.reserved = true;
         Ok(length)
     }

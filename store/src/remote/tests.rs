@@ -201,6 +201,7 @@ async fn a_peer_out_of_order_is_collected_from_then_on() {
 #[tokio::test]
 async fn what_a_peer_does_wrong_is_named_after_its_data() {
     let huge = [0, 0x7f, 0xff, 0xff, 0xff, 0];
+    let large = |pod: &str| series(&[("__name__", "up"), ("pod", pod)], &[(0, 9)], 600 << 10);
     let warning = message(proto::series_response::Result::Warning("store x: gone".into()));
     let limit = message(proto::series_response::Result::Warning("rpc error: code = ResourceExhausted".into()));
     let rows: Vec<(Vec<Part>, StoreErrorKind, &str)> = vec![
@@ -209,7 +210,12 @@ async fn what_a_peer_does_wrong_is_named_after_its_data() {
         (vec![Part::Status(3, "no matchers")], StoreErrorKind::Refused, "no matchers"),
         (vec![Part::Status(2, "Not ready")], StoreErrorKind::Unavailable, "Not ready"),
         (vec![Part::Message(Bytes::from_static(&[0x0a, 9]))], StoreErrorKind::Corrupt, "ends too early"),
-        (vec![Part::Raw(Bytes::copy_from_slice(&huge)), Part::Hang], StoreErrorKind::LimitExceeded, "memory limit"),
+        (
+            vec![Part::Raw(Bytes::copy_from_slice(&huge)), Part::Hang],
+            StoreErrorKind::LimitExceeded,
+            "more than the query",
+        ),
+        (vec![large("2"), large("3")], StoreErrorKind::LimitExceeded, "memory limit"),
         (vec![Part::Raw(Bytes::from_static(&[0, 0, 0, 0, 9, 1]))], StoreErrorKind::Corrupt, "inside of a message"),
         (vec![warning, pod("2", &[(0, 9)])], StoreErrorKind::Unavailable, "incomplete: store x: gone"),
         (vec![limit, pod("2", &[(0, 9)])], StoreErrorKind::LimitExceeded, "incomplete"),
