@@ -5,5 +5,6 @@
 pub mod golden;
 pub mod grpc;
 pub mod ledger;
+pub mod peer;
 pub mod promqltest;
 pub mod truth;
