@@ -299,11 +299,18 @@ mod tests {
             let (_, error, _) = read_all(body(&[bytes], trailers), &Budget::new("query", 1 << 20), i32::MAX as usize);
             assert_eq!(error.unwrap().kind, kind, "{bytes:?}");
         }
-        // Beyond the limit of a message it is the peer's doing, beyond the budget it is ours.
-        let limits = [(1_000, 1 << 20, false), (i32::MAX as usize, 1 << 20, true)];
-        for (max, budget, ours) in limits {
-            let (_, error, _) = read_all(body(&[&huge], None), &Budget::new("query", budget), max);
-            assert_eq!(error.unwrap().limit().is_some(), ours);
+        // What no query can hold is the peer's doing; what this one cannot hold beside what it has is ours.
+        let large = [0, 0, 8, 0, 0, 1];
+        let rows = [
+            (&huge, 1_000, 0, false),
+            (&huge, i32::MAX as usize, 0, false),
+            (&large, i32::MAX as usize, 900_000, true),
+        ];
+        for (bytes, max, in_use, ours) in rows {
+            let budget = Budget::new("query", 1 << 20);
+            let _held = budget.reserve("test", in_use).unwrap();
+            let (_, error, _) = read_all(body(&[bytes], None), &budget, max);
+            assert_eq!(error.unwrap().limit().is_some(), ours, "{bytes:?} of at most {max}, {in_use} in use");
         }
     }
 }
