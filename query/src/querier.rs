@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use masthead_store::coverage::Coverage;
 use masthead_store::fanout::{self, FanOutOptions, Feed};
-use masthead_store::{Budget, Labels, Matcher, Millis, Reservation, Select, SeriesBatch, Store};
+use masthead_store::{Budget, LabelStrings, Labels, Matcher, Millis, Reservation, Select, SeriesBatch, Store};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
@@ -140,12 +140,13 @@ impl Querier {
     /// Evaluates a query.
     pub async fn run(&self, request: Request) -> Result<Answer<Value>, QueryError> {
         let timeout = request.choices.timeout;
+        let deadline = Instant::now() + timeout;
         let query = async {
             let (slot, budget, queued) = self.admit().await?;
             let driver = Driver {
                 plan_options: self.plan_options(&request),
                 stores: self.stores.list(),
-                fan_out: self.fan_out_options(timeout),
+                fan_out: self.fan_out_options(deadline),
                 max_samples: self.config.limits.max_samples,
                 pool: self.pool.clone(),
                 budget: budget.clone(),
@@ -164,20 +165,23 @@ impl Querier {
     /// The series that match.
     pub async fn series(&self, request: LabelRequest) -> Result<Answer<Vec<Labels>>, QueryError> {
         let timeout = request.choices.timeout;
+        let deadline = Instant::now() + timeout;
         let query = async {
             let (_slot, budget, queued) = self.admit().await?;
             let stores = self.stores.list();
-            let options = self.fan_out_options(timeout);
+            let options = self.fan_out_options(deadline);
             let mut coverage = Coverage::default();
             let mut found = BTreeSet::new();
-            let mut held = budget.reserve("labels of series", 0)?;
+            let mut held = budget.begin("labels of series");
             let partial = request.choices.partial_response;
             for select in selects(&request) {
                 let mut feed = fanout::fan_out(&stores, Arc::new(select), &budget, &options);
                 while let Some(batch) = feed.next().await? {
                     for series in batch.series {
-                        held.grow(series.labels.size_bytes())?;
-                        found.insert(series.labels);
+                        let bytes = series.labels.size_bytes();
+                        if found.insert(series.labels) {
+                            held.grow(bytes)?;
+                        }
                     }
                 }
                 coverage.merge(feed.coverage());
@@ -206,12 +210,13 @@ impl Querier {
         values_of: Option<&str>,
     ) -> Result<Answer<Vec<Box<str>>>, QueryError> {
         let timeout = request.choices.timeout;
+        let deadline = Instant::now() + timeout;
         let query = async {
             let (_slot, budget, queued) = self.admit().await?;
             let stores = self.stores.list();
-            let options = self.fan_out_options(timeout);
+            let options = self.fan_out_options(deadline);
             let mut coverage = Coverage::default();
-            let mut found: BTreeSet<Box<str>> = BTreeSet::new();
+            let mut found = LabelStrings::new(&budget);
             let partial = request.choices.partial_response;
             let replica_labels = &request.choices.replica_labels;
             let is_removed = |name: &str| replica_labels.iter().any(|label| **label == *name);
@@ -220,16 +225,17 @@ impl Querier {
             for select in asked {
                 let select = Arc::new(select);
                 let (strings, covered) = match values_of {
-                    None => fanout::label_names(&stores, select, &options).await,
-                    Some(name) => fanout::label_values(&stores, name, select, &options).await,
+                    None => fanout::label_names(&stores, select, &budget, &options).await?,
+                    Some(name) => fanout::label_values(&stores, name, select, &budget, &options).await?,
                 };
-                found.extend(strings.into_iter().filter(|name| values_of.is_some() || !is_removed(name)));
+                found.append(strings);
                 coverage.merge(covered);
                 refuse_incomplete(&coverage, partial)?;
             }
-            let bytes = found.iter().map(|text| text.len() + size_of_val(text)).sum();
-            let held = budget.reserve("names of labels", bytes)?;
-            let value = found.into_iter().collect();
+            if values_of.is_none() {
+                found.retain(|name| !is_removed(name));
+            }
+            let (value, held) = found.into_parts();
             let cost = Cost { queued, peak_bytes: budget.peak(), ..Cost::default() };
             Ok(Answer { value, warnings: no_store(&stores), infos: vec![], coverage, cost, held: Some(held) })
         };
@@ -269,11 +275,11 @@ impl Querier {
         }
     }
 
-    fn fan_out_options(&self, timeout: Duration) -> FanOutOptions {
+    fn fan_out_options(&self, deadline: Instant) -> FanOutOptions {
         FanOutOptions {
             buffer_bytes: self.config.limits.select_buffer,
             response_timeout: self.config.sources.response_timeout,
-            deadline: Instant::now() + timeout,
+            deadline,
         }
     }
 }

@@ -90,7 +90,7 @@ impl Server {
     /// Opens the listeners and starts to ask the stores; see [`Running::ready`].
     pub async fn start(config: Config) -> Result<Running, StartError> {
         let memory = Budget::new("process", config.limits.memory);
-        let stores = StoreSet::new(&config.sources, &memory, config.query.timeout);
+        let stores = StoreSet::new(&config.sources, &memory);
         let stores = stores.map_err(|error| StartError::Other(error.to_string()))?;
         Self::start_over(config, stores, memory).await
     }

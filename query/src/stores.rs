@@ -23,17 +23,15 @@ pub struct StoreSet {
 }
 
 impl StoreSet {
-    /// The stores of the configuration. Nothing is asked yet. `memory` is the process' budget; peers are told to give up
-    /// after `timeout`. Must be called within a tokio runtime.
+    /// The stores of the configuration. Nothing is asked yet. `memory` is the process' budget. Must be called within a tokio
+    /// runtime.
     ///
     /// Errors: a folder whose path is no text.
-    pub fn new(sources: &Sources, memory: &Budget, timeout: Duration) -> Result<Self, StoreError> {
+    pub fn new(sources: &Sources, memory: &Budget) -> Result<Self, StoreError> {
         let target = |text: &String, strict| Target { text: text.as_str().into(), strict };
         let targets = sources.endpoints.iter().map(|text| target(text, false));
         let targets = targets.chain(sources.strict_endpoints.iter().map(|text| target(text, true)));
-        let mut options = DiscoveryOptions::default();
-        options.remote.query_timeout = Some(timeout);
-        let peers = EndpointSet::new(targets.collect(), options);
+        let peers = EndpointSet::new(targets.collect(), DiscoveryOptions::default());
         let mut folders = Vec::new();
         for source in &sources.blocks {
             let options = BlockStoreOptions::directory(&source.folder, source.labels.clone(), memory.clone())?;

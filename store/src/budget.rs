@@ -68,8 +68,14 @@ impl Budget {
 
     /// Takes `bytes` for `what`, or refuses without taking anything.
     pub fn reserve(&self, what: &'static str, bytes: usize) -> Result<Reservation, LimitExceeded> {
-        self.take(what, bytes)?;
-        Ok(Reservation { budget: self.clone(), what, bytes })
+        let mut held = self.begin(what);
+        held.grow(bytes)?;
+        Ok(held)
+    }
+
+    /// A reservation for `what` that holds nothing yet.
+    pub fn begin(&self, what: &'static str) -> Reservation {
+        Reservation { budget: self.clone(), what, bytes: 0 }
     }
 
     /// Bytes in use now.

@@ -75,12 +75,6 @@ impl StoreError {
         self.source.as_deref()?.downcast_ref()
     }
 
-    /// Label strings that came although they are not all; see [`PartialLabels`].
-    pub fn partial_labels(&self) -> &[Box<str>] {
-        let partial = self.source.as_deref().and_then(|source| source.downcast_ref::<PartialLabels>());
-        partial.map_or(&[], |partial| &partial.strings)
-    }
-
     /// Puts `what: ` in front of the context.
     pub fn within(mut self, what: impl fmt::Display) -> Self {
         self.context = format!("{what}: {}", self.context);
@@ -99,24 +93,6 @@ impl fmt::Display for StoreError {
 }
 
 impl Error for StoreError {}
-
-/// The cause of an error of `label_names` or `label_values` that has a part of the answer with it: a source that asks others
-/// lacks some of them.
-#[derive(Debug)]
-pub struct PartialLabels {
-    /// What came: sorted and unique.
-    pub strings: Vec<Box<str>>,
-    /// What the source says is missing.
-    pub warning: String,
-}
-
-impl fmt::Display for PartialLabels {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.warning)
-    }
-}
-
-impl Error for PartialLabels {}
 
 impl From<LimitExceeded> for StoreError {
     fn from(limit: LimitExceeded) -> Self {

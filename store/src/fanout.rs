@@ -4,7 +4,6 @@
 //! Invariant: a feed's task polls only its own streams, and what it waits for (space in its own buffer, its own streams) no
 //! other feed holds. So two selections of a query never stall each other, in whatever order they are read.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
@@ -20,8 +19,8 @@ use crate::coverage::{Asked, Coverage, Outcome};
 use crate::merge::{Merge, Step};
 use crate::select::admits;
 use crate::{
-    Budget, Gap, LabelStrings, Labels, LimitExceeded, Select, SeriesBatch, SeriesStream, Store, StoreError,
-    StoreErrorKind, StoreId, StoreInfo, StoreState,
+    Allowance, Budget, Gap, LabelAnswer, LabelStrings, Labels, LimitExceeded, Select, SeriesBatch, SeriesStream, Store,
+    StoreError, StoreErrorKind, StoreId, StoreInfo, StoreState,
 };
 
 #[cfg(test)]
@@ -68,12 +67,13 @@ const SPACE_UNIT: usize = 1024;
 /// A store that is down or has never answered is not asked, and counts as failed where it could have contributed. With a limit
 /// in the request the feed ends after so many series.
 pub fn fan_out(stores: &[Arc<dyn Store>], request: Arc<Select>, budget: &Budget, options: &FanOutOptions) -> Feed {
+    let allowance = Allowance { budget: budget.clone(), deadline: options.deadline };
     let mut record = Record::default();
     let mut sources = Vec::new();
     for store in stores {
         let Some((mut entry, ask)) = Entry::of(&**store, &request) else { continue };
         if ask {
-            let streams = store.select(request.clone(), budget.clone());
+            let streams = store.select(request.clone(), allowance.clone());
             entry.open = streams.len();
             entry.finish_if_done();
             let index = record.entries.len();
@@ -395,64 +395,72 @@ fn silent(silence_max: Duration) -> StoreError {
     StoreError::new(StoreErrorKind::Timeout, format!("read series: silent for {silence_max:?}"))
 }
 
-/// The names of all labels that the stores have for `request`, sorted and unique, and who gave them.
+/// The names of all labels that the stores have for `request`, and who gave them.
+///
+/// Errors: our own budget is used up.
 pub async fn label_names(
     stores: &[Arc<dyn Store>],
     request: Arc<Select>,
+    budget: &Budget,
     options: &FanOutOptions,
-) -> (LabelStrings, Coverage) {
-    ask_labels(stores, &request, options, |store| store.label_names(request.clone())).await
+) -> Result<(LabelStrings, Coverage), LimitExceeded> {
+    ask_labels(stores, &request, budget, options, |store, allowance| store.label_names(request.clone(), allowance))
+        .await
 }
 
-/// The values of label `name` that the stores have for `request`, sorted and unique, and who gave them.
+/// The values of label `name` that the stores have for `request`, and who gave them.
+///
+/// Errors: our own budget is used up.
 pub async fn label_values(
     stores: &[Arc<dyn Store>],
     name: &str,
     request: Arc<Select>,
+    budget: &Budget,
     options: &FanOutOptions,
-) -> (LabelStrings, Coverage) {
-    ask_labels(stores, &request, options, |store| store.label_values(name.into(), request.clone())).await
+) -> Result<(LabelStrings, Coverage), LimitExceeded> {
+    let ask = |store: &dyn Store, allowance| store.label_values(name.into(), request.clone(), allowance);
+    ask_labels(stores, &request, budget, options, ask).await
 }
-
-type LabelAnswer = BoxFuture<'static, Result<LabelStrings, StoreError>>;
 
 async fn ask_labels(
     stores: &[Arc<dyn Store>],
     request: &Select,
+    budget: &Budget,
     options: &FanOutOptions,
-    ask: impl Fn(&dyn Store) -> LabelAnswer,
-) -> (LabelStrings, Coverage) {
+    ask: impl Fn(&dyn Store, Allowance) -> LabelAnswer,
+) -> Result<(LabelStrings, Coverage), LimitExceeded> {
     let until = Instant::now().checked_add(options.silence_max()).map_or(options.deadline, |t| t.min(options.deadline));
+    let allowance = Allowance { budget: budget.clone(), deadline: until };
     let mut entries = Vec::new();
     let mut answers = FuturesUnordered::new();
     for store in stores {
         let Some((entry, asked)) = Entry::of(&**store, request) else { continue };
         if asked {
-            let (index, answer) = (entries.len(), ask(&**store));
+            let (index, answer) = (entries.len(), ask(&**store, allowance.clone()));
             answers.push(async move { (index, timeout_at(until, answer).await) });
         }
         entries.push(entry);
     }
-    let mut all = BTreeSet::new();
+    let mut all = LabelStrings::new(budget);
     while let Some((index, answer)) = answers.next().await {
         let entry: &mut Entry = &mut entries[index];
-        match answer {
-            Ok(Ok(strings)) => {
-                entry.bytes = strings.iter().map(|s| s.len()).sum();
-                all.extend(strings);
-                entry.finish_if_done();
+        let late = || StoreError::new(StoreErrorKind::Timeout, "read labels: the time for the answer is up");
+        match answer.unwrap_or_else(|_| Err(late())) {
+            Ok(mut strings) => {
+                entry.bytes = strings.size_bytes();
+                match strings.lacking.take() {
+                    Some(error) => entry.fail(error, None),
+                    None => entry.finish_if_done(),
+                }
+                all.append(strings);
             }
-            Ok(Err(error)) => {
-                all.extend(error.partial_labels().iter().cloned());
-                entry.fail(error, None);
-            }
-            Err(_) => {
-                let error = StoreError::new(StoreErrorKind::Timeout, "read labels: the time for the answer is up");
-                entry.fail(error, None);
-            }
+            Err(error) => match error.limit() {
+                Some(limit) => return Err(limit.clone()),
+                None => entry.fail(error, None),
+            },
         }
     }
     let mut coverage = Coverage::default();
     coverage.merge(Coverage { asked: entries.iter().map(Entry::asked).collect() });
-    (all.into_iter().collect(), coverage)
+    Ok((all, coverage))
 }

@@ -28,6 +28,7 @@ pub mod discovery;
 pub mod error;
 pub mod fanout;
 pub mod histogram;
+pub mod label_strings;
 pub mod labels;
 pub mod matcher;
 pub mod merge;
@@ -42,14 +43,18 @@ pub mod testing;
 
 pub use budget::{Budget, LimitExceeded, Reservation};
 pub use error::{StoreError, StoreErrorKind};
+pub use label_strings::LabelStrings;
 pub use labels::{Grouping, Labels, LabelsBuilder};
 pub use matcher::{MatchOp, Matcher};
 pub use samples::Samples;
-pub use select::{Gap, LabelStrings, Select, StoreId, StoreInfo, StoreState};
+pub use select::{Allowance, Gap, Select, StoreId, StoreInfo, StoreState};
 pub use series::{Chunk, Encoding, Lane, LaneChunks, Millis, Series, SeriesBatch};
 
 /// Batches of series, ascending by labels across the whole stream, each label set once; ends after the first error.
 pub type SeriesStream = BoxStream<'static, Result<SeriesBatch, StoreError>>;
+
+/// Names or values of labels, once they are here.
+pub type LabelAnswer = BoxFuture<'static, Result<LabelStrings, StoreError>>;
 
 /// A source of series.
 ///
@@ -62,12 +67,13 @@ pub type SeriesStream = BoxStream<'static, Result<SeriesBatch, StoreError>>;
 /// - External labels are part of the series and win over labels of the series itself. `replica_labels` are removed from the
 ///   labels and name the [`Lane`] of the chunks. Matchers see the labels before that.
 /// - Each stream ascends strictly by the final labels. Lanes within one series are unique.
-/// - What a stream hands over is reserved in `budget` and travels with the batch.
+/// - What is handed over is reserved in the allowance's budget and travels with it.
 /// - A stream hands over what it has when nothing more is ready, so that silence is the peer's and never that of a half-full
 ///   batch. Nothing is read ahead beyond one batch and the windows of the transport.
 /// - Dropping a stream ends the work behind it, on the peer too.
 /// - With `labels_only` the series have lanes without chunks.
-/// - `label_names` and `label_values` are sorted and unique; they respect the matchers and, at least roughly, the times.
+/// - `label_names` and `label_values` respect the matchers and, at least roughly, the times.
+/// - The refusal of the allowance's budget is an error with that cause ([`StoreError::limit`]), and no failure of the store.
 /// - Errors name the store's thing and act, not the store: the caller knows it.
 pub trait Store: Send + Sync + 'static {
     /// Cached facts for pruning and coverage.
@@ -77,15 +83,11 @@ pub trait Store: Send + Sync + 'static {
     fn gaps(&self, request: &Select) -> Vec<Gap>;
 
     /// The matching series, as one or more sorted streams.
-    fn select(&self, request: Arc<Select>, budget: Budget) -> Vec<SeriesStream>;
+    fn select(&self, request: Arc<Select>, allowance: Allowance) -> Vec<SeriesStream>;
 
     /// Names of all labels of the matching series.
-    fn label_names(&self, request: Arc<Select>) -> BoxFuture<'static, Result<LabelStrings, StoreError>>;
+    fn label_names(&self, request: Arc<Select>, allowance: Allowance) -> LabelAnswer;
 
     /// Values of label `name` in the matching series.
-    fn label_values(
-        &self,
-        name: Box<str>,
-        request: Arc<Select>,
-    ) -> BoxFuture<'static, Result<LabelStrings, StoreError>>;
+    fn label_values(&self, name: Box<str>, request: Arc<Select>, allowance: Allowance) -> LabelAnswer;
 }

@@ -1,8 +1,11 @@
 //! What is asked of a source, and what a source says of itself.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use tokio::time::Instant;
+
+use crate::budget::Budget;
 use crate::error::StoreError;
 use crate::labels::Labels;
 use crate::matcher::Matcher;
@@ -93,5 +96,23 @@ pub struct Gap {
     pub reason: Box<str>,
 }
 
-/// Names or values of labels, sorted and unique.
-pub type LabelStrings = Vec<Box<str>>;
+/// What the answer to one request may take.
+#[derive(Debug, Clone)]
+pub struct Allowance {
+    /// Memory: what is handed over is reserved in it, and travels with its reservation.
+    pub budget: Budget,
+    /// Time: nobody waits for the answer beyond it. Whoever asks others tells them.
+    pub deadline: Instant,
+}
+
+impl Allowance {
+    /// The memory of `budget` and all the time there is, for tests and tools.
+    pub fn of(budget: &Budget) -> Self {
+        Self { budget: budget.clone(), deadline: Instant::now() + Duration::from_secs(30 * 365 * 86_400) }
+    }
+
+    /// All there is, for tests and tools.
+    pub fn unlimited() -> Self {
+        Self::of(&Budget::unlimited())
+    }
+}

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use futures::StreamExt as _;
-use futures::future::BoxFuture;
 use futures::stream;
 use masthead_query::config::Config;
 use masthead_query::engine::Value;
@@ -22,8 +21,8 @@ use masthead_store::coverage::Outcome;
 use masthead_store::remote::{RemoteOptions, RemoteStore};
 use masthead_store::serve::{ServeOptions, StoreService, listen};
 use masthead_store::{
-    Budget, Chunk, Gap, LabelStrings, Labels, Lane, LaneChunks, Select, Series, SeriesBatch, SeriesStream, Store,
-    StoreError, StoreInfo, StoreState, chunk,
+    Allowance, Budget, Chunk, Gap, LabelAnswer, Labels, Lane, LaneChunks, Select, Series, SeriesBatch, SeriesStream,
+    Store, StoreInfo, StoreState, chunk,
 };
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -114,7 +113,7 @@ impl Store for Wide {
         Vec::new()
     }
 
-    fn select(&self, request: Arc<Select>, budget: Budget) -> Vec<SeriesStream> {
+    fn select(&self, request: Arc<Select>, allowance: Allowance) -> Vec<SeriesStream> {
         let name = request.matchers.iter().find(|matcher| matcher.name() == "__name__").expect("a metric is asked for");
         let metric = if name.matches("a") { "a" } else { "b" };
         let (list, batches, alive) = (self.metrics.get(metric).cloned(), self.batches.clone(), self.alive.clone());
@@ -125,17 +124,17 @@ impl Store for Wide {
         let given = stream::iter((0..).map_while(next)).map(move |series| {
             let _alive = &alive;
             batches.fetch_add(1, Ordering::Relaxed);
-            let held = budget.reserve("series", series.iter().map(bytes).sum())?;
+            let held = allowance.budget.reserve("series", series.iter().map(bytes).sum())?;
             Ok(SeriesBatch::new(series, held))
         });
         vec![given.boxed()]
     }
 
-    fn label_names(&self, _: Arc<Select>) -> BoxFuture<'static, Result<LabelStrings, StoreError>> {
+    fn label_names(&self, _: Arc<Select>, _: Allowance) -> LabelAnswer {
         unreachable!("only series are asked for")
     }
 
-    fn label_values(&self, _: Box<str>, _: Arc<Select>) -> BoxFuture<'static, Result<LabelStrings, StoreError>> {
+    fn label_values(&self, _: Box<str>, _: Arc<Select>, _: Allowance) -> LabelAnswer {
         unreachable!("only series are asked for")
     }
 }

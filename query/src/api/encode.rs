@@ -35,7 +35,7 @@ pub(crate) enum Data {
     /// JSON as it is.
     Json(Vec<u8>),
     /// A list of strings.
-    Strings(Vec<Box<str>>),
+    Strings(Vec<Box<str>>, Option<Reservation>),
     /// A list of label sets.
     Series(Vec<Labels>, Option<Reservation>),
     /// The value of a query.
@@ -154,9 +154,12 @@ impl Iterator for Pieces {
 fn pieces(data: Data) -> Pieces {
     match data {
         Data::Json(json) => Pieces::whole(json),
-        Data::Strings(strings) => list(strings, |text, out| push_string(out, text)),
+        // The memory of the items is held as long as the closures.
+        Data::Strings(strings, held) => list(strings, move |text, out| {
+            let _ = &held;
+            push_string(out, text);
+        }),
         Data::Series(series, held) => list(series, move |labels, out| {
-            // The labels' memory is held as long as this closure.
             let _ = &held;
             push_labels(out, labels);
         }),
@@ -367,7 +370,7 @@ mod tests {
                 ),
                 r#"{"resultType":"matrix","result":[{"metric":{"a":"b"},"values":[[0.001,"0.1"],[0.002,"5"]]}]}"#,
             ),
-            (Success::of(Data::Strings(vec!["a".into(), "&".into()])), r#"["a","\u0026"]"#),
+            (Success::of(Data::Strings(vec!["a".into(), "&".into()], None)), r#"["a","\u0026"]"#),
             (Success::of(Data::Series(vec![Labels::from_pairs([("a", "&")])], None)), r#"[{"a":"&"}]"#),
             (Success::of(Data::Series(vec![], None)), "[]"),
         ] {

@@ -34,7 +34,7 @@ pub(super) async fn label_names(api: &Api, call: &Call) -> Result<Reply, ApiErro
     let limit = request.limit;
     let mut answer = api.querier.label_names(request).await.map_err(ApiError::of)?;
     let truncated = truncate(&mut answer.value, limit);
-    let data = Data::Strings(std::mem::take(&mut answer.value));
+    let data = Data::Strings(std::mem::take(&mut answer.value), answer.held.take());
     Ok(reply(api, call, data, answer, truncated))
 }
 
@@ -48,7 +48,7 @@ pub(super) async fn label_values(api: &Api, call: &Call) -> Result<Reply, ApiErr
     let limit = request.limit;
     let mut answer = api.querier.label_values(&name, request).await.map_err(ApiError::of)?;
     let truncated = truncate(&mut answer.value, limit);
-    let data = Data::Strings(std::mem::take(&mut answer.value));
+    let data = Data::Strings(std::mem::take(&mut answer.value), answer.held.take());
     Ok(reply(api, call, data, answer, truncated))
 }
 

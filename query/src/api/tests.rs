@@ -381,3 +381,44 @@ async fn a_query_that_takes_too_long_ends_and_gives_everything_back() {
     }
     panic!("the driver is still there");
 }
+
+/// Stores are told when the caller stops to wait: the configured time, or the shorter one of the request.
+#[tokio::test]
+async fn stores_know_the_deadline_of_a_query() {
+    let store = east();
+    let timeout = Duration::from_secs(50);
+    let api = api_over(vec![Arc::new(store.clone())], |config| config.query.timeout = timeout);
+    for (path, seconds) in [
+        ("query?query=up&time=1700000060", 50),
+        ("query?query=up&time=1700000060&timeout=7", 7),
+        ("query_range?query=up&start=1700000000&end=1700000060&step=60&timeout=8", 8),
+        ("query?query=up&time=1700000060&timeout=9999", 50),
+        ("series?match[]=up&timeout=9", 9),
+        // Labels are waited for as long as a store may be silent.
+        ("labels?timeout=3", 3),
+        ("labels", 5),
+        ("label/job/values?timeout=4", 4),
+    ] {
+        assert_eq!(get(&api, &format!("/api/v1/{path}")).await.status, 200, "{path}");
+        let left = store.last_deadline().unwrap().saturating_duration_since(tokio::time::Instant::now());
+        let most = Duration::from_secs(seconds);
+        assert!(left <= most && left + Duration::from_secs(1) > most, "{path}: {left:?}");
+    }
+}
+
+/// Labels of an answer are paid for until they are sent, like everything else.
+#[tokio::test]
+async fn labels_beyond_the_budget_are_refused() {
+    let values =
+        |i: usize| (Labels::from_pairs([("__name__", "up"), ("pod", &format!("{i:06}"))]), series(&[], &[1.0]).1);
+    let all: Vec<_> = (0..5_000).map(values).collect();
+    let store = Arc::new(MemoryStore::new("memory:1", &Labels::empty(), &all));
+    let api = api_over(vec![store], |config| config.limits.query_memory = 100_000);
+    for path in ["label/pod/values", "series?match[]=up"] {
+        let got = get(&api, &format!("/api/v1/{path}")).await;
+        assert_eq!(got.status, 422, "{path}: {}", got.body);
+        assert!(got.body.contains("memory limit of the query reached"), "{path}: {}", got.body);
+    }
+    assert_eq!(get(&api, "/api/v1/labels").await.body, r#"{"status":"success","data":["__name__","pod"]}"#);
+    assert_eq!(api.querier.memory.used(), 0);
+}

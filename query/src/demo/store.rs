@@ -1,15 +1,14 @@
 //! One live Prometheus of the demo as a source: its series are computed when they are asked for.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use futures::future::{BoxFuture, ready};
+use futures::future::ready;
 use futures::{FutureExt, StreamExt, stream};
 use masthead_store::select::admits;
 use masthead_store::series::BATCH_SERIES_MAX;
 use masthead_store::{
-    Budget, Chunk, Gap, LabelStrings, Labels, LabelsBuilder, Lane, LaneChunks, Matcher, Millis, Select, Series,
-    SeriesBatch, SeriesStream, Store, StoreError, StoreInfo, StoreState, chunk,
+    Allowance, Chunk, Gap, LabelAnswer, LabelStrings, Labels, LabelsBuilder, Lane, LaneChunks, Matcher, Millis, Select,
+    Series, SeriesBatch, SeriesStream, Store, StoreInfo, StoreState, chunk,
 };
 
 use super::fleet::{Member, Metric};
@@ -86,7 +85,7 @@ impl Store for LiveStore {
         Vec::new()
     }
 
-    fn select(&self, request: Arc<Select>, budget: Budget) -> Vec<SeriesStream> {
+    fn select(&self, request: Arc<Select>, allowance: Allowance) -> Vec<SeriesStream> {
         let mut series = self.series(&request);
         let mut batches = Vec::new();
         while !series.is_empty() {
@@ -94,27 +93,26 @@ impl Store for LiveStore {
             batches.push(std::mem::replace(&mut series, rest));
         }
         let batches = batches.into_iter().map(move |series| {
-            let held = budget.reserve("series of the demo", series.iter().map(size_bytes).sum())?;
+            let held = allowance.budget.reserve("series of the demo", series.iter().map(size_bytes).sum())?;
             Ok(SeriesBatch::new(series, held))
         });
         vec![stream::iter(batches).boxed()]
     }
 
-    fn label_names(&self, request: Arc<Select>) -> BoxFuture<'static, Result<LabelStrings, StoreError>> {
-        let names: BTreeSet<&str> =
-            self.matching(&request.matchers).flat_map(|(labels, _)| labels.iter().map(|(name, _)| name)).collect();
-        ready(Ok(names.into_iter().map(Into::into).collect())).boxed()
+    fn label_names(&self, request: Arc<Select>, allowance: Allowance) -> LabelAnswer {
+        let names = self.matching(&request.matchers).flat_map(|(labels, _)| labels).map(|(name, _)| name);
+        answer(names, &allowance)
     }
 
-    fn label_values(
-        &self,
-        name: Box<str>,
-        request: Arc<Select>,
-    ) -> BoxFuture<'static, Result<LabelStrings, StoreError>> {
-        let values: BTreeSet<&str> =
-            self.matching(&request.matchers).filter_map(|(labels, _)| labels.get(&name)).collect();
-        ready(Ok(values.into_iter().map(Into::into).collect())).boxed()
+    fn label_values(&self, name: Box<str>, request: Arc<Select>, allowance: Allowance) -> LabelAnswer {
+        answer(self.matching(&request.matchers).filter_map(|(labels, _)| labels.get(&name)), &allowance)
     }
+}
+
+fn answer<'a>(mut texts: impl Iterator<Item = &'a str>, allowance: &Allowance) -> LabelAnswer {
+    let mut strings = LabelStrings::new(&allowance.budget);
+    let inserted = texts.try_for_each(|text| strings.insert(text));
+    ready(inserted.map(|()| strings).map_err(Into::into)).boxed()
 }
 
 fn size_bytes(series: &Series) -> usize {

@@ -146,41 +146,48 @@ impl Index {
     }
 
     /// The postings lists of those of `values` (ascending, each once) that label `name` has.
-    pub(crate) async fn lists_of(&self, bucket: &Bucket, name: &str, values: &[&str]) -> Result<Vec<List>, StoreError> {
+    pub(crate) async fn lists_of(
+        &self,
+        bucket: &Bucket,
+        budget: &Budget,
+        name: &str,
+        values: &[&str],
+    ) -> Result<Vec<List>, StoreError> {
         let stretches = self.table.stretches_of(name, values);
         let mut lists = Vec::new();
         let wanted = |value: &str| values.binary_search(&value).is_ok();
-        self.visit(bucket, &stretches, |value, list| lists.extend(wanted(value).then_some(list))).await?;
+        self.visit(bucket, budget, &stretches, |value, list| lists.extend(wanted(value).then_some(list))).await?;
         Ok(lists)
     }
 
-    /// The values of label `name` that begin with `prefix` and that `keep` keeps, ascending, and their postings lists.
+    /// Calls `visit` with the values of label `name` that begin with `prefix`, ascending, and their postings lists.
     pub(crate) async fn values(
         &self,
         bucket: &Bucket,
+        budget: &Budget,
         (name, prefix): (&str, &str),
-        keep: impl Fn(&str) -> bool,
-    ) -> Result<Vec<(Box<str>, List)>, StoreError> {
-        let mut kept = Vec::new();
-        if let Some(stretch) = self.table.stretch_from(name, prefix) {
-            let visit = |value: &str, list| {
-                if value.starts_with(prefix) && keep(value) {
-                    kept.push((value.into(), list));
-                }
-            };
-            self.visit(bucket, &[stretch], visit).await?;
-        }
-        Ok(kept)
+        mut visit: impl FnMut(&str, List),
+    ) -> Result<(), StoreError> {
+        let Some(stretch) = self.table.stretch_from(name, prefix) else { return Ok(()) };
+        let begins = |value: &str, list| {
+            if value.starts_with(prefix) {
+                visit(value, list);
+            }
+        };
+        self.visit(bucket, budget, &[stretch], begins).await
     }
 
     async fn visit(
         &self,
         bucket: &Bucket,
+        budget: &Budget,
         stretches: &[Stretch],
         mut visit: impl FnMut(&str, List),
     ) -> Result<(), StoreError> {
         let act = "read postings offsets";
         let ranges: Vec<Range<u64>> = stretches.iter().map(|s| s.range.clone()).collect();
+        let bytes: u64 = ranges.iter().map(|range| range.end - range.start).sum();
+        let _held = budget.reserve("postings offsets", bytes as usize)?;
         let read = match &self.sorted {
             Some(sorted) => ranges.iter().map(|r| sorted.slice(r.start as usize..r.end as usize)).collect(),
             None => bucket.read(&self.object, &ranges, Purpose::Lookup).await.map_err(|e| e.within(act))?,

@@ -18,16 +18,15 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
-use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use crate::bucket::{Bucket, CACHE_BYTES};
 use crate::budget::Budget;
 use crate::error::StoreError;
 use crate::labels::Labels;
-use crate::select::{Gap, LabelStrings, Select, StoreId, StoreInfo, StoreState, admits};
+use crate::select::{Allowance, Gap, Select, StoreId, StoreInfo, StoreState, admits};
 use crate::series::Millis;
-use crate::{SeriesStream, Store};
+use crate::{LabelAnswer, SeriesStream, Store};
 
 mod catalog;
 mod chunks;
@@ -242,23 +241,20 @@ impl Store for BlockStore {
         self.known().gaps.iter().filter(lacks).cloned().collect()
     }
 
-    fn select(&self, request: Arc<Select>, budget: Budget) -> Vec<SeriesStream> {
+    fn select(&self, request: Arc<Select>, allowance: Allowance) -> Vec<SeriesStream> {
+        let budget = allowance.budget;
         let blocks = self.blocks_for(&request).into_iter();
         blocks.map(|block| select(self.access.clone(), block, request.clone(), budget.clone())).collect()
     }
 
-    fn label_names(&self, request: Arc<Select>) -> BoxFuture<'static, Result<LabelStrings, StoreError>> {
+    fn label_names(&self, request: Arc<Select>, allowance: Allowance) -> LabelAnswer {
         let (access, blocks) = (self.access.clone(), self.blocks_for(&request));
-        Box::pin(async move { names::label_names(&access, &blocks, &request).await })
+        Box::pin(async move { names::label_names(&access, &blocks, &request, &allowance.budget).await })
     }
 
-    fn label_values(
-        &self,
-        name: Box<str>,
-        request: Arc<Select>,
-    ) -> BoxFuture<'static, Result<LabelStrings, StoreError>> {
+    fn label_values(&self, name: Box<str>, request: Arc<Select>, allowance: Allowance) -> LabelAnswer {
         let (access, blocks) = (self.access.clone(), self.blocks_for(&request));
-        Box::pin(async move { names::label_values(&access, &blocks, &name, &request).await })
+        Box::pin(async move { names::label_values(&access, &blocks, &name, &request, &allowance.budget).await })
     }
 }
 

@@ -30,14 +30,15 @@ pub(crate) async fn select(
     let (with, without): (Vec<&Matcher>, Vec<&Matcher>) = matchers.iter().partition(|m| !m.matches_empty());
     let mut wanted = Vec::with_capacity(with.len());
     for matcher in with {
-        let lists = matching(index, bucket, matcher).await?;
+        let lists = matching(index, bucket, budget, matcher).await?;
+        held.grow(size_of_val(lists.as_slice()))?;
         if lists.is_empty() {
             return Ok((Vec::new(), held));
         }
         wanted.push(lists);
     }
     if wanted.is_empty() {
-        wanted.push(index.lists_of(bucket, "", &[""]).await?);
+        wanted.push(index.lists_of(bucket, budget, "", &[""]).await?);
     }
     // The shortest first: what is left is never longer than that.
     wanted.sort_by_key(|lists| lists.iter().map(|l| l.end.saturating_sub(l.start)).sum::<u64>());
@@ -57,7 +58,8 @@ pub(crate) async fn select(
         if left.is_empty() {
             break;
         }
-        let lists = matching(index, bucket, &matcher.inverse()).await?;
+        let lists = matching(index, bucket, budget, &matcher.inverse()).await?;
+        held.grow(size_of_val(lists.as_slice()))?;
         let out = union(index, bucket, &lists, &mut held).await?;
         left = subtract(&left, &out);
     }
@@ -66,21 +68,23 @@ pub(crate) async fn select(
 }
 
 /// The lists of the values that fulfil `matcher`, which the empty value does not.
-async fn matching(index: &Index, bucket: &Bucket, matcher: &Matcher) -> Result<Vec<List>, StoreError> {
+async fn matching(index: &Index, bucket: &Bucket, budget: &Budget, matcher: &Matcher) -> Result<Vec<List>, StoreError> {
     let name = matcher.name();
     if matcher.op() == MatchOp::NotRegex && matcher.value() == ".*" {
         return Ok(Vec::new());
     }
     if matcher.op() == MatchOp::Equal {
-        return index.lists_of(bucket, name, &[matcher.value()]).await;
+        return index.lists_of(bucket, budget, name, &[matcher.value()]).await;
     }
     if let Some(set) = matcher.set_matches() {
         let values: Vec<&str> = set.iter().map(|value| &**value).collect();
-        return index.lists_of(bucket, name, &values).await;
+        return index.lists_of(bucket, budget, name, &values).await;
     }
     let prefix = matcher.prefix().unwrap_or("");
-    let values = index.values(bucket, (name, prefix), |value| matcher.matches(value)).await?;
-    Ok(values.into_iter().map(|(_, list)| list).collect())
+    let mut lists = Vec::new();
+    let visit = |value: &str, list| lists.extend(matcher.matches(value).then_some(list));
+    index.values(bucket, budget, (name, prefix), visit).await?;
+    Ok(lists)
 }
 
 /// All references in `lists`, ascending, each once. What they take is added to `held`.

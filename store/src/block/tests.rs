@@ -81,10 +81,18 @@ async fn refreshed(directory: &Path, labels: &[(&str, &str)]) -> BlockStore {
 
 async fn all_of(store: &BlockStore, request: Select) -> Result<Vec<Series>, StoreError> {
     let mut all = Vec::new();
-    for stream in store.select(Arc::new(request), Budget::unlimited()) {
+    for stream in store.select(Arc::new(request), Allowance::unlimited()) {
         all.extend(collect(stream).await?);
     }
     Ok(all)
+}
+
+async fn names_of(store: &BlockStore, request: Select) -> Vec<Box<str>> {
+    store.label_names(Arc::new(request), Allowance::unlimited()).await.unwrap().into_parts().0
+}
+
+async fn values_of(store: &BlockStore, name: &str, request: Select) -> Vec<Box<str>> {
+    store.label_values(name.into(), Arc::new(request), Allowance::unlimited()).await.unwrap().into_parts().0
 }
 
 /// Every block of Prometheus 3.14: counts as in meta.json, times as in the index, floats to the last one.
@@ -148,7 +156,7 @@ async fn postings_are_those_of_the_series() {
             assert_eq!(all.len() as u64, block.meta.stats.num_series);
             let mut pairs = 0;
             for name in opened.index.label_names() {
-                pairs += opened.index.values(&access.bucket, (name, ""), |_| true).await.unwrap().len();
+                opened.index.values(&access.bucket, &access.budget, (name, ""), |_, _| pairs += 1).await.unwrap();
             }
             assert_eq!(pairs, rebuilt.len());
             for ((name, value), list) in &rebuilt {
@@ -325,8 +333,8 @@ async fn other_versions_of_the_index_are_read() {
         assert_eq!(all_of(&store, request(odd)).await.unwrap().len(), 50);
         let one = vec![Matcher::equal("n", "2999")];
         assert_eq!(all_of(&store, request(one)).await.unwrap().len(), 1);
-        assert_eq!(store.label_names(Arc::new(request(vec![]))).await.unwrap(), replicas(&["__name__", "n", "odd"]));
-        assert_eq!(store.label_values("n".into(), Arc::new(request(vec![]))).await.unwrap().len(), 3000);
+        assert_eq!(names_of(&store, request(vec![])).await, replicas(&["__name__", "n", "odd"]));
+        assert_eq!(values_of(&store, "n", request(vec![])).await.len(), 3000);
     }
     let mut unknown = std::fs::read(&path).unwrap();
     unknown[4] = 4;
@@ -427,13 +435,13 @@ async fn matchers_select_what_filtering_selects() {
         let found = all_of(&store, request(matchers.clone())).await.unwrap();
         assert_eq!(found.iter().map(|s| &s.labels).collect::<BTreeSet<_>>(), expected, "round {round}: {matchers:?}");
 
-        let request = Arc::new(request(matchers.clone()));
+        let request = request(matchers.clone());
         let expected_names: BTreeSet<&str> = expected.iter().flat_map(|l| l.iter()).map(|(name, _)| name).collect();
-        let found = store.label_names(request.clone()).await.unwrap();
+        let found = names_of(&store, request.clone()).await;
         assert_eq!(found, expected_names.into_iter().map(Box::from).collect::<Vec<_>>(), "round {round}");
         let name = names.iter().nth(random.below(names.len())).unwrap();
         let values: BTreeSet<&str> = expected.iter().filter_map(|labels| labels.get(name)).collect();
-        let found = store.label_values((*name).into(), request).await.unwrap();
+        let found = values_of(&store, name, request).await;
         assert_eq!(found, values.into_iter().map(Box::from).collect::<Vec<_>>(), "round {round}: {name}, {matchers:?}");
     }
 }
@@ -492,10 +500,9 @@ async fn deletions_show_in_series_and_not_in_names() {
     let names: BTreeSet<&str> = found.iter().map(|series| series.labels.metric_name()).collect();
     assert_eq!(names.into_iter().collect::<Vec<_>>(), ["gone_in_one_block", "untouched"]);
     assert!(found.iter().all(|series| series.lanes.len() == 1 && series.lanes[0].chunks.is_empty()));
-    let values =
-        store.label_values("__name__".into(), Arc::new(request(vec![Matcher::equal("x", "1")]))).await.unwrap();
+    let values = values_of(&store, "__name__", request(vec![Matcher::equal("x", "1")])).await;
     assert_eq!(values, replicas(&["gone", "gone_in_one_block", "untouched"]));
-    let names = store.label_names(Arc::new(request(vec![Matcher::equal("__name__", "gone")]))).await.unwrap();
+    let names = names_of(&store, request(vec![Matcher::equal("__name__", "gone")])).await;
     assert_eq!(names, replicas(&["__name__", "x"]));
     let error = all_of(&store, request(vec![Matcher::equal("__name__", "del_seconds")])).await.unwrap_err();
     assert_eq!(error.kind, StoreErrorKind::Unsupported, "{error}");
@@ -632,7 +639,7 @@ async fn folders_and_blocks_that_go_are_named() {
     std::fs::rename(&moved, &directory).unwrap();
     store.refresh(now).await.unwrap();
     assert!(store.gaps(&request(vec![])).is_empty());
-    let mut stream = store.select(Arc::new(request(vec![])), Budget::unlimited()).remove(0);
+    let mut stream = store.select(Arc::new(request(vec![])), Allowance::unlimited()).remove(0);
     assert!(stream.next().await.unwrap().is_ok());
     std::fs::remove_dir_all(directory.join(meta.ulid.to_string())).unwrap();
     let error = stream.next().await.unwrap().unwrap_err();
@@ -689,18 +696,18 @@ async fn limits_cut_at_the_front() {
     let whole = || request(vec![Matcher::equal("__name__", "many")]);
     let limited = || Select { limit: 3, ..whole() };
     for (one, all) in store
-        .select(Arc::new(limited()), Budget::unlimited())
+        .select(Arc::new(limited()), Allowance::unlimited())
         .into_iter()
-        .zip(store.select(Arc::new(whole()), Budget::unlimited()))
+        .zip(store.select(Arc::new(whole()), Allowance::unlimited()))
     {
         let (one, all) = (collect(one).await.unwrap(), collect(all).await.unwrap());
         let labels = |series: &[Series]| series.iter().map(|s| s.labels.clone()).collect::<Vec<_>>();
         assert_eq!(labels(&one), labels(&all[..all.len().min(3)]));
     }
-    let names = store.label_names(Arc::new(Select { limit: 2, ..request(vec![]) })).await.unwrap();
-    assert_eq!(names, store.label_names(Arc::new(request(vec![]))).await.unwrap()[..2]);
-    let values = store.label_values("id".into(), Arc::new(limited())).await.unwrap();
-    assert_eq!(values, store.label_values("id".into(), Arc::new(whole())).await.unwrap()[..3]);
+    let names = names_of(&store, Select { limit: 2, ..request(vec![]) }).await;
+    assert_eq!(names, names_of(&store, request(vec![])).await[..2]);
+    let values = values_of(&store, "id", limited()).await;
+    assert_eq!(values, values_of(&store, "id", whole()).await[..3]);
 }
 
 /// Tombstones that change are read again.

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use futures::StreamExt as _;
-use futures::future::{self, BoxFuture, FutureExt as _};
+use futures::future::{self, FutureExt as _};
 
 use crate::{
-    Budget, Gap, LabelStrings, Millis, Select, SeriesStream, Store, StoreError, StoreErrorKind, StoreInfo, StoreState,
+    Allowance, Gap, LabelAnswer, Millis, Select, SeriesStream, Store, StoreError, StoreErrorKind, StoreInfo, StoreState,
 };
 
 /// It could hold anything, and cannot be asked.
@@ -47,15 +47,15 @@ impl Store for MissingStore {
         Vec::new()
     }
 
-    fn select(&self, _: Arc<Select>, _: Budget) -> Vec<SeriesStream> {
+    fn select(&self, _: Arc<Select>, _: Allowance) -> Vec<SeriesStream> {
         vec![futures::stream::iter([Err(self.error())]).boxed()]
     }
 
-    fn label_names(&self, _: Arc<Select>) -> BoxFuture<'static, Result<LabelStrings, StoreError>> {
+    fn label_names(&self, _: Arc<Select>, _: Allowance) -> LabelAnswer {
         future::ready(Err(self.error())).boxed()
     }
 
-    fn label_values(&self, _: Box<str>, _: Arc<Select>) -> BoxFuture<'static, Result<LabelStrings, StoreError>> {
+    fn label_values(&self, _: Box<str>, _: Arc<Select>, _: Allowance) -> LabelAnswer {
         future::ready(Err(self.error())).boxed()
     }
 }

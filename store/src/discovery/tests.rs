@@ -168,7 +168,7 @@ async fn names_become_stores_or_are_missing_under_their_own() {
     };
     let missing = set.stores().into_iter().find(|s| &*s.info().id == "dns+nowhere.test:1").unwrap();
     assert!(missing.info().may_contribute(&select));
-    assert!(missing.label_names(Arc::new(select)).await.is_err());
+    assert!(missing.label_names(Arc::new(select), crate::Allowance::unlimited()).await.is_err());
 }
 
 /// Addresses that vanish go; while the name does not resolve, the last ones stay; what is new comes.

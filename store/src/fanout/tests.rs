@@ -343,8 +343,8 @@ async fn who_cannot_answer_is_named_and_who_cannot_contribute_is_not() {
     assert_eq!(coverage.asked.iter().map(text).collect::<Vec<_>>(), expected);
     assert_eq!(Vec::from_iter(coverage.missing("cluster")), ["c0", "c1", "gap-c2-0"]);
 
-    let (names, coverage) = label_names(&stores, Arc::new(request), &options()).await;
-    assert_eq!(names.iter().map(|n| &**n).collect::<Vec<_>>(), ["__name__", "cluster", "pod", "replica"]);
+    let (names, coverage) = label_names(&stores, Arc::new(request), &Budget::unlimited(), &options()).await.unwrap();
+    assert_eq!(names.iter().collect::<Vec<_>>(), ["__name__", "cluster", "pod", "replica"]);
     assert_eq!(failed(&coverage).len(), 2);
 }
 
@@ -356,10 +356,26 @@ async fn labels_of_all_stores_but_the_failed() {
     world.push((Arc::new(stall), Fault::Stall(0)));
     world.push((Arc::new(error), Fault::Error(0)));
     let started = Instant::now();
-    let (values, coverage) = label_values(&plain(&world), "cluster", Arc::new(select()), &options()).await;
-    assert_eq!(values.iter().map(|n| &**n).collect::<Vec<_>>(), ["c0", "c1"]);
+    let budget = Budget::unlimited();
+    let answer = label_values(&plain(&world), "cluster", Arc::new(select()), &budget, &options()).await;
+    let (values, coverage) = answer.unwrap();
+    assert_eq!(budget.used(), values.size_bytes());
+    assert_eq!(values.iter().collect::<Vec<_>>(), ["c0", "c1"]);
     assert_eq!(Vec::from_iter(failed(&coverage)), ["error-c6-0", "stall-c5-0"]);
     assert_eq!(started.elapsed(), Duration::from_secs(5));
+}
+
+/// Labels have a budget as series have: that it is used up is our error and no store's failure.
+#[tokio::test(start_paused = true)]
+async fn labels_beyond_our_own_limit_blame_no_store() {
+    let stores = plain(&world(0, false));
+    let budget = Budget::new("query", 1_000);
+    let refused = label_values(&stores, "pod", Arc::new(select()), &budget, &options()).await.unwrap_err();
+    assert_eq!((refused.budget, budget.used()), ("query", 0));
+    let (names, _) = label_names(&stores, Arc::new(select()), &budget, &options()).await.unwrap();
+    assert_eq!((names.len(), budget.used()), (4, names.size_bytes()));
+    drop(names);
+    assert_eq!(budget.used(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -384,14 +400,14 @@ async fn a_broken_task_is_no_complete_answer() {
         fn gaps(&self, _: &Select) -> Vec<Gap> {
             Vec::new()
         }
-        fn select(&self, _: Arc<Select>, _: Budget) -> Vec<SeriesStream> {
+        fn select(&self, _: Arc<Select>, _: Allowance) -> Vec<SeriesStream> {
             vec![futures::stream::poll_fn(|_| panic!("on purpose")).boxed()]
         }
-        fn label_names(&self, request: Arc<Select>) -> LabelAnswer {
-            self.0.label_names(request)
+        fn label_names(&self, request: Arc<Select>, allowance: Allowance) -> LabelAnswer {
+            self.0.label_names(request, allowance)
         }
-        fn label_values(&self, name: Box<str>, request: Arc<Select>) -> LabelAnswer {
-            self.0.label_values(name, request)
+        fn label_values(&self, name: Box<str>, request: Arc<Select>, allowance: Allowance) -> LabelAnswer {
+            self.0.label_values(name, request, allowance)
         }
     }
     let stores: [Arc<dyn Store>; 1] = [Arc::new(Panics(memory("panics", 0, 0, i64::MAX)))];

@@ -13,7 +13,7 @@ use super::Peer;
 use super::frame::{self, FrameSeries};
 use super::held::Held;
 use super::lanes::{Ask, further_lane, lane};
-use super::messages::names_a_limit;
+use super::messages::incomplete;
 use crate::merge::{Merge, Step};
 use crate::series::BATCH_SERIES_MAX;
 use crate::{Budget, Chunk, Labels, Lane, LaneChunks, Series, SeriesBatch, StoreError, StoreErrorKind};
@@ -74,13 +74,11 @@ impl Cost {
 
 impl Assembly {
     /// For the answer to `ask`; `strip` are the replica labels.
-    ///
-    /// Errors: the budget's refusal.
-    pub(super) fn new(peer: Arc<Peer>, ask: Ask, strip: Vec<Box<str>>, budget: &Budget) -> Result<Self, StoreError> {
+    pub(super) fn new(peer: Arc<Peer>, ask: Ask, strip: Vec<Box<str>>, budget: &Budget) -> Self {
         let collect = ask.lane.is_none() || peer.is_unsorted();
-        Ok(Self {
+        Self {
             collecting: if collect { Collecting::Runs(Vec::new()) } else { Collecting::NotYet },
-            held: Held::new(budget)?,
+            held: Held::new(budget),
             peer,
             ask,
             strip,
@@ -90,7 +88,7 @@ impl Assembly {
             stirred: false,
             warning: None,
             without_raw: 0,
-        })
+        }
     }
 
     /// What pays for the next message.
@@ -255,9 +253,7 @@ impl Assembly {
 
     fn incomplete(&self) -> Option<StoreError> {
         if let Some(warning) = &self.warning {
-            let limit = names_a_limit(warning);
-            let kind = if limit { StoreErrorKind::LimitExceeded } else { StoreErrorKind::Unavailable };
-            return Some(StoreError::new(kind, format!("read series: the peer's answer is incomplete: {warning}")));
+            return Some(incomplete("read series", warning));
         }
         (self.without_raw > 0).then(|| {
             let what = format!("read series: {} chunks came without raw samples", self.without_raw);

@@ -12,7 +12,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use http_body_util::Full;
-use prost::Message;
+use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::transport::{Channel, Endpoint as Transport};
@@ -20,7 +20,7 @@ use tower::{Service as _, ServiceExt as _};
 
 use super::held::Held;
 use super::messages::{Messages, causes, status_error};
-use crate::{Budget, StoreError, StoreErrorKind};
+use crate::{StoreError, StoreErrorKind};
 
 /// The widest window of HTTP/2.
 const WINDOW_MAX: u32 = i32::MAX as u32;
@@ -41,7 +41,7 @@ pub(super) struct Call<'a> {
     pub(super) path: &'static str,
     pub(super) request: &'a [u8],
     /// When the peer shall give up.
-    pub(super) timeout: Option<Duration>,
+    pub(super) deadline: Instant,
     /// What is being done, for errors: "read series".
     pub(super) act: &'static str,
 }
@@ -105,16 +105,15 @@ impl Endpoint {
         .boxed()
     }
 
-    /// Makes a call that has one message for an answer.
-    pub(super) async fn unary<T: Message + Default>(&self, call: &Call<'_>, budget: &Budget) -> Result<T, StoreError> {
+    /// Makes a call that has one message for an answer; its length was taken from `held`.
+    pub(super) async fn unary(&self, call: &Call<'_>, held: &mut Held) -> Result<Bytes, StoreError> {
         let act = call.act;
         let mut messages = self.call(call).await?;
-        let mut held = Held::new(budget)?;
         let mut answer = None;
-        while let Some(message) = std::future::poll_fn(|cx| messages.poll_next(cx, &mut held)).await.transpose()? {
-            let message =
-                T::decode(message).map_err(|error| StoreError::corrupt(format!("{act}: read the answer: {error}")))?;
-            answer = Some(message);
+        while let Some(message) = std::future::poll_fn(|cx| messages.poll_next(cx, held)).await.transpose()? {
+            if answer.replace(message).is_some() {
+                return Err(StoreError::corrupt(format!("{act}: the answer has more than one message")));
+            }
         }
         answer.ok_or_else(|| StoreError::corrupt(format!("{act}: the answer is empty")))
     }
@@ -159,7 +158,7 @@ struct Request {
     path: &'static str,
     /// With gRPC's head.
     body: Bytes,
-    timeout: Option<http::HeaderValue>,
+    deadline: Instant,
 }
 
 impl Request {
@@ -168,7 +167,7 @@ impl Request {
         body.put_u8(0);
         body.put_u32(call.request.len() as u32);
         body.put_slice(call.request);
-        Self { path: call.path, body: body.freeze(), timeout: call.timeout.map(grpc_timeout) }
+        Self { path: call.path, body: body.freeze(), deadline: call.deadline }
     }
 
     fn to_http(&self) -> http::Request<Body> {
@@ -179,16 +178,14 @@ impl Request {
         let headers = request.headers_mut();
         headers.insert(http::header::TE, http::HeaderValue::from_static("trailers"));
         headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/grpc"));
-        if let Some(timeout) = &self.timeout {
-            headers.insert("grpc-timeout", timeout.clone());
-        }
+        headers.insert("grpc-timeout", grpc_timeout(self.deadline.saturating_duration_since(Instant::now())));
         request
     }
 }
 
-/// At most eight digits and a unit.
+/// At most eight digits and a unit; zero is no time-out.
 fn grpc_timeout(timeout: Duration) -> http::HeaderValue {
-    let text = match timeout.as_millis() {
+    let text = match timeout.as_millis().max(1) {
         ms if ms < 100_000_000 => format!("{ms}m"),
         ms => format!("{}S", (ms / 1_000).min(99_999_999)),
     };
@@ -202,6 +199,7 @@ mod tests {
     #[test]
     fn timeouts_fit_into_eight_digits() {
         for (timeout, text) in [
+            (Duration::ZERO, "1m"),
             (Duration::from_millis(1), "1m"),
             (Duration::from_secs(120), "120000m"),
             (Duration::from_secs(100_000), "100000S"),

@@ -14,8 +14,8 @@ pub(super) struct Held {
 
 impl Held {
     /// Nothing yet.
-    pub(super) fn new(budget: &Budget) -> Result<Self, LimitExceeded> {
-        Ok(Self { reservation: budget.reserve("series", 0)?, used: 0 })
+    pub(super) fn new(budget: &Budget) -> Self {
+        Self { reservation: budget.begin("series"), used: 0 }
     }
 
     /// Takes `bytes` more.
@@ -55,7 +55,7 @@ mod tests {
     #[test]
     fn takes_in_steps_and_exactly_at_the_limit() {
         let budget = Budget::new("query", STEP + 100);
-        let mut held = Held::new(&budget).unwrap();
+        let mut held = Held::new(&budget);
         held.take(50).unwrap();
         assert_eq!(budget.used(), STEP + 50);
         held.take(STEP + 50).unwrap();

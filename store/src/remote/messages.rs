@@ -208,8 +208,14 @@ pub(super) fn status_error(status: &Status, act: &str) -> StoreError {
     StoreError::new(kind, text + &causes(std::error::Error::source(status)))
 }
 
+/// The error for a warning in an answer: the peer lacks something of what was asked.
+pub(super) fn incomplete(act: &str, warning: &str) -> StoreError {
+    let kind = if names_a_limit(warning) { StoreErrorKind::LimitExceeded } else { StoreErrorKind::Unavailable };
+    StoreError::new(kind, format!("{act}: the peer's answer is incomplete: {warning}"))
+}
+
 /// Whether a text that came without a code of its own is about a limit.
-pub(super) fn names_a_limit(text: &str) -> bool {
+fn names_a_limit(text: &str) -> bool {
     text.contains("ResourceExhausted") || text.contains("Code(422)")
 }
 
@@ -250,7 +256,7 @@ mod tests {
     }
 
     fn read_all(body: Body, budget: &Budget, max: usize) -> (Vec<Bytes>, Option<StoreError>, usize) {
-        let mut held = Held::new(budget).unwrap();
+        let mut held = Held::new(budget);
         let mut messages = Messages::new(body, max, "read series");
         let mut all = Vec::new();
         let mut cx = Context::from_waker(std::task::Waker::noop());

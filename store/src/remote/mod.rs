@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::StreamExt as _;
-use futures::future::{BoxFuture, FutureExt as _};
+use futures::future::FutureExt as _;
 use masthead_proto::{path, thanos as proto};
 use prost::Message as _;
 use tokio::time::Instant;
@@ -19,12 +19,13 @@ use tokio::time::Instant;
 use self::assembly::Assembly;
 use self::convert::Advert;
 use self::endpoint::{Call, Endpoint, EndpointOptions};
+use self::held::Held;
 use self::lanes::Ask;
-use self::messages::{Messages, names_a_limit};
+use self::messages::Messages;
 use self::stream::AnswerStream;
-use crate::error::PartialLabels;
 use crate::{
-    Budget, Gap, LabelStrings, Select, SeriesStream, Store, StoreError, StoreErrorKind, StoreId, StoreInfo, StoreState,
+    Allowance, Budget, Gap, LabelAnswer, LabelStrings, Select, SeriesStream, Store, StoreError, StoreErrorKind,
+    StoreId, StoreInfo, StoreState,
 };
 
 mod assembly;
@@ -35,6 +36,7 @@ mod held;
 mod lanes;
 mod messages;
 mod stream;
+mod strings;
 #[cfg(test)]
 pub(crate) mod tests;
 pub(crate) mod wire;
@@ -46,8 +48,6 @@ pub struct RemoteOptions {
     pub info_interval: Duration,
     /// How long it may take over that, connecting included.
     pub info_timeout: Duration,
-    /// When a peer shall stop to work on a question by itself, sent along as its deadline; None: never.
-    pub query_timeout: Option<Duration>,
     /// The longest message that is read.
     pub message_bytes_max: usize,
     /// Bytes that a stream may send beyond what was read of it. This much memory a stream that nobody reads may hold outside
@@ -60,12 +60,14 @@ impl Default for RemoteOptions {
         Self {
             info_interval: Duration::from_secs(5),
             info_timeout: Duration::from_secs(5),
-            query_timeout: None,
             message_bytes_max: i32::MAX as usize,
             stream_window_bytes: 4 << 20,
         }
     }
 }
+
+/// Facts that are longer than this are none: those of a store gateway over a hundred thousand blocks stay far below.
+const FACTS_BYTES_MAX: usize = 16 << 20;
 
 /// One StoreAPI peer.
 pub struct RemoteStore {
@@ -175,15 +177,19 @@ impl RemoteStore {
     /// If it does not answer, labels and times stay as they were last known, and the state becomes `Down`.
     pub async fn poll_info(&self, now: SystemTime) {
         let timeout = self.options.info_timeout;
-        let call = Call { path: path::INFO, request: &[], timeout: Some(timeout), act: "ask for facts" };
-        // The facts of one server are small; what is larger is none.
-        let budget = Budget::new("facts of a peer", 64 << 20);
+        let act = "ask for facts";
         let started = Instant::now();
-        let answer = self.peer.endpoint.unary::<proto::info::InfoResponse>(&call, &budget);
-        let answer = tokio::time::timeout(timeout, answer).await.unwrap_or_else(|_| {
-            Err(StoreError::new(StoreErrorKind::Timeout, format!("ask for facts: no answer within {timeout:?}")))
+        let call = Call { path: path::INFO, request: &[], deadline: started + timeout, act };
+        let mut held = Held::new(&Budget::new("facts of a peer", FACTS_BYTES_MAX));
+        let answer = tokio::time::timeout(timeout, self.peer.endpoint.unary(&call, &mut held)).await;
+        let answer = answer.unwrap_or_else(|_| {
+            Err(StoreError::new(StoreErrorKind::Timeout, format!("{act}: no answer within {timeout:?}")))
         });
-        match answer {
+        let info = answer.and_then(|message| {
+            proto::info::InfoResponse::decode(message)
+                .map_err(|error| StoreError::corrupt(format!("{act}: read the answer: {error}")))
+        });
+        match info {
             Ok(info) => {
                 self.peer.stats.answered(started);
                 self.up(info.into(), now);
@@ -242,46 +248,32 @@ impl RemoteStore {
         facts.info = Arc::new(info_of(&self.peer.id, &facts.advert, state, Some(now)));
     }
 
-    fn answer(&self, ask: Ask, select: &Arc<Select>, advert: &Arc<Advert>, budget: &Budget) -> SeriesStream {
-        let assembly = Assembly::new(self.peer.clone(), ask.clone(), select.replica_labels.clone(), budget);
-        let assembly = match assembly {
-            Ok(assembly) => assembly,
-            Err(error) => return futures::stream::iter([Err(error)]).boxed(),
-        };
-        let (peer, select, advert, timeout) =
-            (self.peer.clone(), select.clone(), advert.clone(), self.options.query_timeout);
+    fn answer(&self, ask: Ask, select: &Arc<Select>, advert: &Arc<Advert>, allowance: &Allowance) -> SeriesStream {
+        let replica_labels = select.replica_labels.clone();
+        let assembly = Assembly::new(self.peer.clone(), ask.clone(), replica_labels, &allowance.budget);
+        let (peer, select, advert, deadline) = (self.peer.clone(), select.clone(), advert.clone(), allowance.deadline);
         let open = Box::new(move || {
             async move {
                 let request = convert::series_request(&select, &ask, &advert).encode_to_vec();
-                peer.ask(Call { path: path::SERIES, request: &request, timeout, act: "read series" }).await
+                peer.ask(Call { path: path::SERIES, request: &request, deadline, act: "read series" }).await
             }
             .boxed()
         });
         AnswerStream::new(open, assembly).boxed()
     }
 
-    /// Asks for labels: the answer's strings and warnings.
-    fn ask_labels<T: LabelAnswer>(
-        &self,
-        path: &'static str,
-        request: Vec<u8>,
-    ) -> BoxFuture<'static, Result<LabelStrings, StoreError>> {
-        let (peer, timeout) = (self.peer.clone(), self.options.query_timeout);
-        let budget = Budget::new("labels of a peer", self.options.message_bytes_max);
+    /// Asks for names or values of labels.
+    fn ask_labels(&self, path: &'static str, request: Vec<u8>, allowance: Allowance) -> LabelAnswer {
+        let peer = self.peer.clone();
         async move {
             let started = Instant::now();
-            let call = Call { path, request: &request, timeout, act: "read labels" };
-            let answer = peer.endpoint.unary::<T>(&call, &budget).await?;
+            let call = Call { path, request: &request, deadline: allowance.deadline, act: "read labels" };
+            let mut held = Held::new(&allowance.budget);
+            let message = peer.endpoint.unary(&call, &mut held).await?;
             peer.stats.answered(started);
-            let (strings, warnings) = answer.into_parts();
-            let mut strings: LabelStrings = strings.into_iter().filter(|s| !s.is_empty()).map(Into::into).collect();
-            strings.sort_unstable();
-            strings.dedup();
-            let Some(warning) = warnings.into_iter().next() else { return Ok(strings) };
-            let limit = names_a_limit(&warning);
-            let kind = if limit { StoreErrorKind::LimitExceeded } else { StoreErrorKind::Unavailable };
-            let error = StoreError::new(kind, "read labels: the peer's answer is incomplete");
-            Err(error.with_source(PartialLabels { strings, warning }))
+            let mut strings = LabelStrings::new(&allowance.budget);
+            strings::parse(&message, &mut strings)?;
+            Ok(strings)
         }
         .boxed()
     }
@@ -308,23 +300,6 @@ fn info_of(id: &StoreId, advert: &Advert, state: StoreState, last_check: Option<
     }
 }
 
-/// An answer of strings and warnings.
-trait LabelAnswer: prost::Message + Default {
-    fn into_parts(self) -> (Vec<String>, Vec<String>);
-}
-
-impl LabelAnswer for proto::LabelNamesResponse {
-    fn into_parts(self) -> (Vec<String>, Vec<String>) {
-        (self.names, self.warnings)
-    }
-}
-
-impl LabelAnswer for proto::LabelValuesResponse {
-    fn into_parts(self) -> (Vec<String>, Vec<String>) {
-        (self.values, self.warnings)
-    }
-}
-
 #[deny(clippy::missing_trait_methods)]
 impl Store for RemoteStore {
     fn info(&self) -> Arc<StoreInfo> {
@@ -336,23 +311,19 @@ impl Store for RemoteStore {
         Vec::new()
     }
 
-    fn select(&self, request: Arc<Select>, budget: Budget) -> Vec<SeriesStream> {
+    fn select(&self, request: Arc<Select>, allowance: Allowance) -> Vec<SeriesStream> {
         let advert = self.facts().advert.clone();
         let asks = lanes::plan(&self.peer.id, &advert, &request);
-        asks.into_iter().map(|ask| self.answer(ask, &request, &advert, &budget)).collect()
+        asks.into_iter().map(|ask| self.answer(ask, &request, &advert, &allowance)).collect()
     }
 
-    fn label_names(&self, request: Arc<Select>) -> BoxFuture<'static, Result<LabelStrings, StoreError>> {
+    fn label_names(&self, request: Arc<Select>, allowance: Allowance) -> LabelAnswer {
         let request = convert::label_names_request(&request).encode_to_vec();
-        self.ask_labels::<proto::LabelNamesResponse>(path::LABEL_NAMES, request)
+        self.ask_labels(path::LABEL_NAMES, request, allowance)
     }
 
-    fn label_values(
-        &self,
-        name: Box<str>,
-        request: Arc<Select>,
-    ) -> BoxFuture<'static, Result<LabelStrings, StoreError>> {
+    fn label_values(&self, name: Box<str>, request: Arc<Select>, allowance: Allowance) -> LabelAnswer {
         let request = convert::label_values_request(&name, &request).encode_to_vec();
-        self.ask_labels::<proto::LabelValuesResponse>(path::LABEL_VALUES, request)
+        self.ask_labels(path::LABEL_VALUES, request, allowance)
     }
 }

@@ -11,7 +11,9 @@ use tokio::sync::Notify;
 
 use self::peer::{Part, TestPeer, facts, message, series};
 use super::RemoteStore;
-use crate::{Budget, Lane, Matcher, Select, SeriesBatch, SeriesStream, Store, StoreError, StoreErrorKind, StoreState};
+use crate::{
+    Allowance, Budget, Lane, Matcher, Select, SeriesBatch, SeriesStream, Store, StoreError, StoreErrorKind, StoreState,
+};
 
 pub(crate) mod peer;
 mod recorded;
@@ -61,7 +63,7 @@ async fn drain(mut stream: SeriesStream) -> (Vec<String>, Option<StoreError>) {
 async fn drain_all(store: &RemoteStore, select: &Arc<Select>) -> (Vec<String>, Vec<StoreError>) {
     let budget = Budget::unlimited();
     let (mut all, mut errors) = (Vec::new(), Vec::new());
-    for stream in store.select(select.clone(), budget.clone()) {
+    for stream in store.select(select.clone(), Allowance::of(&budget)) {
         let (lines, error) = drain(stream).await;
         all.extend(lines);
         errors.extend(error);
@@ -229,7 +231,7 @@ async fn what_a_peer_does_wrong_is_named_after_its_data() {
         let peer = one_answer(parts).await;
         let store = peer.store().await;
         let budget = Budget::new("query", 1 << 20);
-        let (got, error) = drain(store.select(select(&["replica"]), budget.clone()).remove(0)).await;
+        let (got, error) = drain(store.select(select(&["replica"]), Allowance::of(&budget)).remove(0)).await;
         let error = error.unwrap_or_else(|| panic!("{text}: no error"));
         assert_eq!(error.kind, kind, "{error}");
         assert!(error.to_string().contains(text), "{error}");
@@ -243,7 +245,7 @@ async fn a_peer_that_hangs_is_pending_with_what_was_ready_handed_over() {
     let peer = one_answer(vec![pod("1", &[(0, 9)]), pod("2", &[(0, 9)]), Part::Hang]).await;
     let store = peer.store().await;
     let budget = Budget::unlimited();
-    let mut stream = store.select(select(&["replica"]), budget.clone()).remove(0);
+    let mut stream = store.select(select(&["replica"]), Allowance::of(&budget)).remove(0);
     let batch = stream.next().await.unwrap().unwrap();
     assert_eq!(lines(&batch), [r#"1 {replica="a"}:0"#]);
     assert!(futures::poll!(stream.next()).is_pending());
@@ -264,7 +266,7 @@ async fn nothing_is_asked_before_a_stream_is_polled() {
     })
     .await;
     let store = peer.store().await;
-    let streams = store.select(select(&["replica"]), Budget::unlimited());
+    let streams = store.select(select(&["replica"]), Allowance::unlimited());
     assert_eq!(streams.len(), 1);
     drop(streams);
     store.poll_info(SystemTime::UNIX_EPOCH).await;
@@ -280,11 +282,11 @@ async fn a_parked_stream_stalls_no_other() {
         (0..96).map(|i| series(&[("__name__", "up"), ("pod", &format!("{i:03}"))], &[(0, 9)], 256 << 10)).collect();
     let peer = one_answer(parts).await;
     let store = peer.store_with(options).await;
-    let mut streams = store.select(select(&["replica"]), Budget::unlimited());
+    let mut streams = store.select(select(&["replica"]), Allowance::unlimited());
     let mut parked = streams.remove(0);
     assert!(parked.next().await.unwrap().is_ok());
     for _ in 0..3 {
-        let (got, error) = drain(store.select(select(&["replica"]), Budget::unlimited()).remove(0)).await;
+        let (got, error) = drain(store.select(select(&["replica"]), Allowance::unlimited()).remove(0)).await;
         assert_eq!((got.len(), error.is_none()), (96, true));
     }
     let (rest, error) = drain(parked).await;
@@ -366,18 +368,20 @@ async fn label_answers_are_sorted_unique_and_fail_with_a_warning() {
     })
     .await;
     let store = peer.store().await;
-    assert_eq!(store.label_names(select(&[])).await.unwrap(), ["a".into(), "b".into()]);
-    let error = store.label_values("job".into(), select(&[])).await.unwrap_err();
-    assert_eq!(error.to_string(), "read labels: the peer's answer is incomplete: gone");
-    assert_eq!(error.partial_labels(), ["job".into()]);
+    let names = store.label_names(select(&[]), Allowance::unlimited()).await.unwrap();
+    assert_eq!(names.iter().collect::<Vec<_>>(), ["a", "b"]);
+    let values = store.label_values("job".into(), select(&[]), Allowance::unlimited()).await.unwrap();
+    assert_eq!(values.iter().collect::<Vec<_>>(), ["job"]);
+    assert_eq!(values.lacking.unwrap().to_string(), "read labels: the peer's answer is incomplete: gone");
     let stores: [Arc<dyn Store>; 1] = [Arc::new(store)];
     let options = crate::fanout::FanOutOptions {
         buffer_bytes: 1 << 20,
         response_timeout: Duration::ZERO,
         deadline: tokio::time::Instant::now() + Duration::from_secs(60),
     };
-    let (values, coverage) = crate::fanout::label_values(&stores, "job", select(&[]), &options).await;
-    assert_eq!((values, coverage.is_complete()), (vec!["job".into()], false));
+    let values = crate::fanout::label_values(&stores, "job", select(&[]), &Budget::unlimited(), &options).await;
+    let (values, coverage) = values.unwrap();
+    assert_eq!((values.iter().collect::<Vec<_>>(), coverage.is_complete()), (vec!["job"], false));
 }
 
 /// A peer that restarts, or closes its connection for being old, breaks the next question at most where it cannot be told
@@ -422,7 +426,7 @@ async fn collecting_gives_signs_of_life() {
     })
     .await;
     let store = peer.store().await;
-    let mut stream = store.select(select(&["replica"]), Budget::unlimited()).remove(0);
+    let mut stream = store.select(select(&["replica"]), Allowance::unlimited()).remove(0);
     let batch = stream.next().await.unwrap().unwrap();
     assert!(batch.series.is_empty());
     told.notified().await;

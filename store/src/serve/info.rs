@@ -1,23 +1,15 @@
 //! `thanos.info.Info/Info`: what this server holds.
 
-use futures::future::{Ready, ready};
-use masthead_proto::thanos::info::{InfoRequest, InfoResponse, StoreInfo, TsdbInfo};
+use masthead_proto::thanos::info::{InfoResponse, StoreInfo, TsdbInfo};
 use masthead_proto::thanos::{Label, LabelSet};
-use tonic::server::UnaryService;
-use tonic::{Request, Response, Status};
 
 use super::{Call, label_sets};
 use crate::labels::Labels;
 
-/// Answers `Info`.
-pub(super) struct Info(pub(super) Call);
-
-impl UnaryService<InfoRequest> for Info {
-    type Response = InfoResponse;
-    type Future = Ready<Result<Response<InfoResponse>, Status>>;
-
-    fn call(&mut self, _: Request<InfoRequest>) -> Self::Future {
-        let stores = self.0.stores();
+impl Call {
+    /// Answers `Info`.
+    pub(super) fn info(&self) -> InfoResponse {
+        let stores = self.stores();
         let infos: Vec<_> = stores.iter().map(|store| store.info()).collect();
         // A store behind that may hold anything makes this one such a store: no label sets then.
         let known = !infos.iter().any(|info| info.label_sets.is_empty());
@@ -29,9 +21,9 @@ impl UnaryService<InfoRequest> for Info {
                 max_time: info.max_time,
             })
         });
-        ready(Ok(Response::new(InfoResponse {
+        InfoResponse {
             label_sets: sets.iter().map(label_set).collect(),
-            component_type: self.0.options().component.into(),
+            component_type: self.options().component.into(),
             store: Some(StoreInfo {
                 min_time: infos.iter().map(|info| info.min_time).min().unwrap_or(i64::MAX),
                 max_time: infos.iter().map(|info| info.max_time).max().unwrap_or(i64::MIN),
@@ -41,7 +33,7 @@ impl UnaryService<InfoRequest> for Info {
                 ..StoreInfo::default()
             }),
             ..InfoResponse::default()
-        })))
+        }
     }
 }
 

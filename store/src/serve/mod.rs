@@ -10,11 +10,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::ready;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use masthead_proto::path;
+use masthead_proto::thanos::info::InfoRequest;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -95,10 +98,10 @@ impl StoreService {
             Instant::now() + grpc_timeout(request.headers()).unwrap_or(Duration::MAX).min(self.0.options.timeout);
         let call = Call { service: self, deadline };
         match request.uri().path() {
-            "/thanos.Store/Series" => grpc(codec::Series).server_streaming(call, request).await,
-            "/thanos.Store/LabelNames" => grpc(codec::Unary::default()).unary(names::LabelNames(call), request).await,
-            "/thanos.Store/LabelValues" => grpc(codec::Unary::default()).unary(names::LabelValues(call), request).await,
-            "/thanos.info.Info/Info" => grpc(codec::Unary::default()).unary(info::Info(call), request).await,
+            path::SERIES => grpc(codec::Series).server_streaming(call, request).await,
+            path::LABEL_NAMES => unary(request, |asked| call.clone().label_names(asked)).await,
+            path::LABEL_VALUES => unary(request, |asked| call.clone().label_values(asked)).await,
+            path::INFO => unary(request, |_: InfoRequest| ready(Ok(call.info()))).await,
             path => unimplemented(path).into_http(),
         }
     }
@@ -115,6 +118,23 @@ fn unimplemented(path: &str) -> Status {
 
 fn grpc<C: tonic::codec::Codec>(codec: C) -> Grpc<C> {
     Grpc::new(codec).max_decoding_message_size(REQUEST_BYTES_MAX).max_encoding_message_size(usize::MAX)
+}
+
+/// Answers a call that has one message each way.
+async fn unary<Q, A, F>(
+    request: Request<Incoming>,
+    mut answer: impl FnMut(Q) -> F + Send,
+) -> Response<tonic::body::Body>
+where
+    Q: prost::Message + Default + Send + 'static,
+    A: prost::Message + Send + 'static,
+    F: Future<Output = Result<A, Status>> + Send,
+{
+    let service = tower::service_fn(|asked: tonic::Request<Q>| {
+        let answer = answer(asked.into_inner());
+        async { answer.await.map(tonic::Response::new) }
+    });
+    grpc(codec::Unary::default()).unary(service, request).await
 }
 
 /// One call: the service and when it must have ended.

@@ -1,102 +1,101 @@
-//! `thanos.Store/LabelNames` and `LabelValues`.
+//! `thanos.Store/LabelNames` and `LabelValues`: two requests for the same thing.
 
 use std::sync::Arc;
 
-use futures::FutureExt as _;
-use futures::future::BoxFuture;
 use masthead_proto::thanos::{
-    LabelNamesRequest, LabelNamesResponse, LabelValuesRequest, LabelValuesResponse, PartialResponseStrategy,
+    LabelMatcher, LabelNamesRequest, LabelNamesResponse, LabelValuesRequest, LabelValuesResponse,
+    PartialResponseStrategy,
 };
-use tonic::server::UnaryService;
-use tonic::{Request, Response, Status};
+use tonic::Status;
 
 use super::{Asked, Call, shortcomings};
-use crate::coverage::Coverage;
 use crate::fanout::{label_names, label_values};
 
-/// Answers `LabelNames`.
-pub(super) struct LabelNames(pub(super) Call);
+/// What both requests ask for.
+struct Labels {
+    /// The label whose values are asked for; None: names.
+    values_of: Option<String>,
+    matchers: Vec<LabelMatcher>,
+    /// First and last time, ms, inclusive.
+    times: (i64, i64),
+    replica_labels: Vec<String>,
+    limit: i64,
+    /// Whether anything that is missing fails the call.
+    abort: bool,
+}
 
-impl UnaryService<LabelNamesRequest> for LabelNames {
-    type Response = LabelNamesResponse;
-    type Future = BoxFuture<'static, Result<Response<LabelNamesResponse>, Status>>;
+/// The strings, ascending, and what is missing.
+type Answer = (Vec<String>, Vec<String>);
 
-    fn call(&mut self, request: Request<LabelNamesRequest>) -> Self::Future {
-        let (call, request) = (self.0.clone(), request.into_inner());
-        async move {
-            let asked = Asked {
-                matchers: &request.matchers,
-                times: (request.start, request.end),
-                replica_labels: &request.without_replica_labels,
-                limit: request.limit,
-            };
-            let select = Arc::new(asked.select().map_err(of_labels)?);
-            let (names, coverage) = label_names(&call.stores(), Arc::clone(&select), &call.fan_out()).await;
-            let abort = request.partial_response_disabled
-                || request.partial_response_strategy == PartialResponseStrategy::Abort as i32;
-            let removed = |name: &str| select.replica_labels.iter().any(|label| **label == *name);
-            let names = names.into_iter().filter(|name| !removed(name)).map(String::from);
-            Ok(Response::new(LabelNamesResponse {
-                names: limited(names, select.limit),
-                warnings: warnings(&coverage, abort)?,
-                ..Default::default()
-            }))
+impl Call {
+    /// Answers `LabelNames`.
+    pub(super) async fn label_names(self, request: LabelNamesRequest) -> Result<LabelNamesResponse, Status> {
+        let asked = Labels {
+            values_of: None,
+            matchers: request.matchers,
+            times: (request.start, request.end),
+            replica_labels: request.without_replica_labels,
+            limit: request.limit,
+            abort: aborts(request.partial_response_disabled, request.partial_response_strategy),
+        };
+        let (names, warnings) = self.labels(asked).await?;
+        Ok(LabelNamesResponse { names, warnings, ..Default::default() })
+    }
+
+    /// Answers `LabelValues`.
+    pub(super) async fn label_values(self, request: LabelValuesRequest) -> Result<LabelValuesResponse, Status> {
+        if request.label.is_empty() {
+            return Err(Status::invalid_argument("label name parameter cannot be empty"));
         }
-        .boxed()
+        let asked = Labels {
+            values_of: Some(request.label),
+            matchers: request.matchers,
+            times: (request.start, request.end),
+            replica_labels: request.without_replica_labels,
+            limit: request.limit,
+            abort: aborts(request.partial_response_disabled, request.partial_response_strategy),
+        };
+        let (values, warnings) = self.labels(asked).await?;
+        Ok(LabelValuesResponse { values, warnings, ..Default::default() })
     }
-}
 
-/// Answers `LabelValues`.
-pub(super) struct LabelValues(pub(super) Call);
-
-impl UnaryService<LabelValuesRequest> for LabelValues {
-    type Response = LabelValuesResponse;
-    type Future = BoxFuture<'static, Result<Response<LabelValuesResponse>, Status>>;
-
-    fn call(&mut self, request: Request<LabelValuesRequest>) -> Self::Future {
-        let (call, request) = (self.0.clone(), request.into_inner());
-        async move {
-            if request.label.is_empty() {
-                return Err(Status::invalid_argument("label name parameter cannot be empty"));
-            }
-            if request.without_replica_labels.contains(&request.label) {
-                return Ok(Response::new(LabelValuesResponse::default()));
-            }
-            let asked = Asked {
-                matchers: &request.matchers,
-                times: (request.start, request.end),
-                replica_labels: &request.without_replica_labels,
-                limit: request.limit,
-            };
-            let select = Arc::new(asked.select().map_err(of_labels)?);
-            let name = request.label.as_str();
-            let (values, coverage) = label_values(&call.stores(), name, Arc::clone(&select), &call.fan_out()).await;
-            let abort = request.partial_response_disabled
-                || request.partial_response_strategy == PartialResponseStrategy::Abort as i32;
-            Ok(Response::new(LabelValuesResponse {
-                values: limited(values.into_iter().map(String::from), select.limit),
-                warnings: warnings(&coverage, abort)?,
-                ..Default::default()
-            }))
+    async fn labels(self, asked: Labels) -> Result<Answer, Status> {
+        let is_removed = |name: &str| asked.replica_labels.iter().any(|label| label == name);
+        if asked.values_of.as_deref().is_some_and(is_removed) {
+            return Ok(Answer::default());
         }
-        .boxed()
+        let select = Asked {
+            matchers: &asked.matchers,
+            times: asked.times,
+            replica_labels: &asked.replica_labels,
+            limit: asked.limit,
+        };
+        // In the words of a Thanos Store Gateway.
+        let select = select.select().map_err(|status| {
+            Status::new(status.code(), format!("translate request labels matchers: {}", status.message()))
+        })?;
+        let (limit, select) = (select.limit, Arc::new(select));
+        let (stores, budget, fan_out) = (self.stores(), self.budget(), self.fan_out());
+        let found = match &asked.values_of {
+            None => label_names(&stores, select, &budget, &fan_out).await,
+            Some(name) => label_values(&stores, name, select, &budget, &fan_out).await,
+        };
+        let (mut strings, coverage) = found.map_err(|limit| Status::resource_exhausted(limit.to_string()))?;
+        let warnings = shortcomings(&coverage);
+        if let Some(first) = warnings.first().filter(|_| asked.abort) {
+            return Err(Status::aborted(first.clone()));
+        }
+        if asked.values_of.is_none() {
+            strings.retain(|name| !is_removed(name));
+        }
+        if limit > 0 {
+            strings.truncate(limit);
+        }
+        let (strings, _held) = strings.into_parts();
+        Ok((strings.into_iter().map(String::from).collect(), warnings))
     }
 }
 
-/// A refused matcher, in the words of a Thanos Store Gateway.
-fn of_labels(status: Status) -> Status {
-    Status::new(status.code(), format!("translate request labels matchers: {}", status.message()))
-}
-
-fn limited(strings: impl Iterator<Item = String>, limit: usize) -> Vec<String> {
-    strings.take(if limit == 0 { usize::MAX } else { limit }).collect()
-}
-
-/// What is missing, as warnings, or as the end of the call.
-fn warnings(coverage: &Coverage, abort: bool) -> Result<Vec<String>, Status> {
-    let missing = shortcomings(coverage);
-    match missing.first() {
-        Some(first) if abort => Err(Status::aborted(first.clone())),
-        _ => Ok(missing),
-    }
+fn aborts(disabled: bool, strategy: i32) -> bool {
+    disabled || strategy == PartialResponseStrategy::Abort as i32
 }

@@ -9,7 +9,7 @@ use crate::dedup::{Scratch, TimeRange, decode_lane};
 use crate::samples::{STALE, Samples};
 use crate::select::Select;
 use crate::series::{Lane, Millis, Series};
-use crate::{Budget, Labels, LabelsBuilder, MatchOp, Matcher, Store, StoreErrorKind};
+use crate::{Allowance, Budget, Labels, LabelsBuilder, MatchOp, Matcher, Store, StoreErrorKind};
 
 /// What a store holds while it is tested: one external label set, series with floats.
 #[derive(Debug, Clone)]
@@ -233,7 +233,7 @@ fn requests(fixture: &Fixture) -> Vec<Select> {
 /// All series of all streams, each stream checked for order.
 async fn collect(store: &dyn Store, request: &Select, budget: &Budget) -> Vec<Series> {
     let mut all = Vec::new();
-    for mut stream in store.select(Arc::new(request.clone()), budget.clone()) {
+    for mut stream in store.select(Arc::new(request.clone()), Allowance::of(budget)) {
         let mut last: Option<Labels> = None;
         while let Some(batch) = stream.next().await {
             let batch = batch.unwrap_or_else(|e| panic!("{request:?}: {e}"));
@@ -292,7 +292,7 @@ async fn check_prompt_end(store: &dyn Store, fixture: &Fixture) {
     let request = Arc::new(request(fixture, vec![matcher("__name__", MatchOp::Regex, ".+")]));
     for batches in [0, 1, 2] {
         let budget = Budget::unlimited();
-        for mut stream in store.select(request.clone(), budget.clone()) {
+        for mut stream in store.select(request.clone(), Allowance::of(&budget)) {
             for _ in 0..batches {
                 drop(stream.next().await);
             }
@@ -312,7 +312,7 @@ async fn check_limit(store: &dyn Store, fixture: &Fixture) {
     let request = Arc::new(request(fixture, vec![matcher("__name__", MatchOp::Regex, ".+")]));
     let budget = Budget::new("query", 1);
     let mut refused = 0;
-    for mut stream in store.select(request, budget.clone()) {
+    for mut stream in store.select(request.clone(), Allowance::of(&budget)) {
         while let Some(batch) = stream.next().await {
             if let Err(error) = batch {
                 // Ours, or the peer's whose message no budget of this width can hold.
@@ -322,6 +322,12 @@ async fn check_limit(store: &dyn Store, fixture: &Fixture) {
         }
     }
     assert!(refused > 0, "one byte was enough");
+    for answer in [
+        store.label_names(request.clone(), Allowance::of(&budget)),
+        store.label_values("pod".into(), request, Allowance::of(&budget)),
+    ] {
+        assert_eq!(answer.await.expect_err("one byte was enough").kind, StoreErrorKind::LimitExceeded);
+    }
     assert_eq!(budget.used(), 0);
 }
 
@@ -329,15 +335,19 @@ async fn check_label_calls(store: &dyn Store, fixture: &Fixture) {
     for matchers in matcher_sets().into_iter().chain([vec![]]) {
         let request = Arc::new(request(fixture, matchers));
         let expected = fixture.expected(&request);
-        let strings = |all: BTreeSet<&str>| all.into_iter().map(Box::from).collect::<Vec<Box<str>>>();
-        let names = store.label_names(request.clone()).await.unwrap_or_else(|e| panic!("{request:?}: {e}"));
-        let expected_names = expected.keys().flat_map(|labels| labels.iter().map(|(name, _)| name)).collect();
-        assert_eq!(names, strings(expected_names), "{request:?}: label names");
+        let budget = Budget::unlimited();
+        let names = store.label_names(request.clone(), Allowance::of(&budget)).await;
+        let names = names.unwrap_or_else(|e| panic!("{request:?}: {e}"));
+        let expected_names: BTreeSet<&str> = expected.keys().flatten().map(|(name, _)| name).collect();
+        assert!(names.iter().eq(expected_names), "{request:?}: label names: {names:?}");
+        assert!(names.is_empty() || budget.used() > 0, "{request:?}: bytes are held");
+        drop(names);
+        assert_eq!(budget.used(), 0, "{request:?}: all bytes are given back");
         for name in ["__name__", "code", "zone", "cluster", "text", "absent"] {
-            let values = store.label_values(name.into(), request.clone()).await;
+            let values = store.label_values(name.into(), request.clone(), Allowance::unlimited()).await;
             let values = values.unwrap_or_else(|e| panic!("{request:?}: {name}: {e}"));
-            let expected_values = expected.keys().filter_map(|labels| labels.get(name)).collect();
-            assert_eq!(values, strings(expected_values), "{request:?}: values of {name}");
+            let expected_values: BTreeSet<&str> = expected.keys().filter_map(|labels| labels.get(name)).collect();
+            assert!(values.iter().eq(expected_values), "{request:?}: values of {name}: {values:?}");
         }
     }
 }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::future::{BoxFuture, FutureExt as _};
+use futures::future::FutureExt as _;
 use futures::stream::StreamExt as _;
 
 use super::Random;
-use crate::select::{Gap, LabelStrings, Select, StoreInfo};
+use crate::select::{Allowance, Gap, Select, StoreInfo};
 use crate::series::{Chunk, SeriesBatch};
-use crate::{Budget, SeriesStream, Store, StoreError, StoreErrorKind};
+use crate::{LabelAnswer, SeriesStream, Store, StoreError, StoreErrorKind};
 
 /// What is wrong with a [`FaultyStore`]. Where a fault comes after some batches, a shorter stream has it at its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,10 +146,7 @@ fn faulty_stream(inner: SeriesStream, fault: Fault) -> SeriesStream {
     distorted.boxed()
 }
 
-fn faulty_answer(
-    answer: BoxFuture<'static, Result<LabelStrings, StoreError>>,
-    fault: Fault,
-) -> BoxFuture<'static, Result<LabelStrings, StoreError>> {
+fn faulty_answer(answer: LabelAnswer, fault: Fault) -> LabelAnswer {
     async move {
         match fault {
             Fault::Delay(delay) => tokio::time::sleep(delay).await,
@@ -172,20 +169,16 @@ impl Store for FaultyStore {
         self.inner.gaps(request)
     }
 
-    fn select(&self, request: Arc<Select>, budget: Budget) -> Vec<SeriesStream> {
+    fn select(&self, request: Arc<Select>, allowance: Allowance) -> Vec<SeriesStream> {
         let fault = self.fault;
-        self.inner.select(request, budget).into_iter().map(|stream| faulty_stream(stream, fault)).collect()
+        self.inner.select(request, allowance).into_iter().map(|stream| faulty_stream(stream, fault)).collect()
     }
 
-    fn label_names(&self, request: Arc<Select>) -> BoxFuture<'static, Result<LabelStrings, StoreError>> {
-        faulty_answer(self.inner.label_names(request), self.fault)
+    fn label_names(&self, request: Arc<Select>, allowance: Allowance) -> LabelAnswer {
+        faulty_answer(self.inner.label_names(request, allowance), self.fault)
     }
 
-    fn label_values(
-        &self,
-        name: Box<str>,
-        request: Arc<Select>,
-    ) -> BoxFuture<'static, Result<LabelStrings, StoreError>> {
-        faulty_answer(self.inner.label_values(name, request), self.fault)
+    fn label_values(&self, name: Box<str>, request: Arc<Select>, allowance: Allowance) -> LabelAnswer {
+        faulty_answer(self.inner.label_values(name, request, allowance), self.fault)
     }
 }

@@ -1,16 +1,17 @@
 //! A store of series in memory: the shortest reading of the contract of [`Store`].
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use futures::future::{BoxFuture, FutureExt as _};
+use futures::future::FutureExt as _;
 use futures::stream::{self, StreamExt as _};
+use tokio::time::Instant;
 
 use crate::chunk;
 use crate::samples::Samples;
-use crate::select::{Gap, LabelStrings, Select, StoreInfo, StoreState};
+use crate::select::{Allowance, Gap, Select, StoreInfo, StoreState};
 use crate::series::{BATCH_SERIES_MAX, Lane, LaneChunks, Millis, Series, SeriesBatch};
-use crate::{Budget, Labels, LabelsBuilder, SeriesStream, Store, StoreError, StoreId};
+use crate::{LabelAnswer, LabelStrings, Labels, LabelsBuilder, SeriesStream, Store, StoreError, StoreId};
 
 /// Series with float samples, below one set of external labels.
 #[derive(Clone)]
@@ -25,6 +26,7 @@ struct Data {
     id: StoreId,
     /// Full labels, external ones included, with floats.
     series: Vec<(Labels, Samples)>,
+    last_deadline: Mutex<Option<Instant>>,
 }
 
 impl MemoryStore {
@@ -49,7 +51,7 @@ impl MemoryStore {
             state: StoreState::Up,
             last_check: None,
         };
-        let data = Arc::new(Data { id, series });
+        let data = Arc::new(Data { id, series, last_deadline: Mutex::default() });
         Self { data, info: Arc::new(info), gaps: Vec::new(), batch_series: BATCH_SERIES_MAX }
     }
 
@@ -57,6 +59,11 @@ impl MemoryStore {
     pub fn with_state(mut self, state: StoreState) -> Self {
         self.info = Arc::new(StoreInfo { state, ..(*self.info).clone() });
         self
+    }
+
+    /// The deadline of the last request.
+    pub fn last_deadline(&self) -> Option<Instant> {
+        *self.data.last_deadline.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The same store that says it lacks something.
@@ -73,6 +80,10 @@ impl MemoryStore {
 }
 
 impl Data {
+    fn note(&self, allowance: &Allowance) {
+        *self.last_deadline.lock().unwrap_or_else(PoisonError::into_inner) = Some(allowance.deadline);
+    }
+
     fn matching<'a>(&'a self, request: &'a Select) -> impl Iterator<Item = &'a (Labels, Samples)> {
         let in_time = |samples: &Samples| {
             samples.timestamps.iter().any(|time| (request.min_time..=request.max_time).contains(time))
@@ -118,8 +129,9 @@ impl Store for MemoryStore {
         self.gaps.iter().filter(in_time).cloned().collect()
     }
 
-    fn select(&self, request: Arc<Select>, budget: Budget) -> Vec<SeriesStream> {
-        let (data, size) = (self.data.clone(), self.batch_series);
+    fn select(&self, request: Arc<Select>, allowance: Allowance) -> Vec<SeriesStream> {
+        self.data.note(&allowance);
+        let (data, size, budget) = (self.data.clone(), self.batch_series, allowance.budget);
         let batches = std::iter::once_with(move || data.answer(&request)).flat_map(move |mut rest| {
             let budget = budget.clone();
             std::iter::from_fn(move || {
@@ -137,24 +149,26 @@ impl Store for MemoryStore {
         vec![stream::iter(batches).boxed()]
     }
 
-    fn label_names(&self, request: Arc<Select>) -> BoxFuture<'static, Result<LabelStrings, StoreError>> {
+    fn label_names(&self, request: Arc<Select>, allowance: Allowance) -> LabelAnswer {
+        self.data.note(&allowance);
         let data = self.data.clone();
         async move {
-            let labels = data.matching(&request).flat_map(|(labels, _)| labels.iter().map(|(name, _)| Box::from(name)));
-            Ok(labels.collect::<BTreeSet<Box<str>>>().into_iter().collect())
+            let mut names = LabelStrings::new(&allowance.budget);
+            let mut labels = data.matching(&request).flat_map(|(labels, _)| labels);
+            labels.try_for_each(|(name, _)| names.insert(name))?;
+            Ok(names)
         }
         .boxed()
     }
 
-    fn label_values(
-        &self,
-        name: Box<str>,
-        request: Arc<Select>,
-    ) -> BoxFuture<'static, Result<LabelStrings, StoreError>> {
+    fn label_values(&self, name: Box<str>, request: Arc<Select>, allowance: Allowance) -> LabelAnswer {
+        self.data.note(&allowance);
         let data = self.data.clone();
         async move {
-            let values = data.matching(&request).filter_map(|(labels, _)| labels.get(&name).map(Box::from));
-            Ok(values.collect::<BTreeSet<Box<str>>>().into_iter().collect())
+            let mut values = LabelStrings::new(&allowance.budget);
+            let mut labels = data.matching(&request).filter_map(|(labels, _)| labels.get(&name));
+            labels.try_for_each(|value| values.insert(value))?;
+            Ok(values)
         }
         .boxed()
     }

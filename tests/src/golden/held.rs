@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use futures::StreamExt as _;
 use masthead_store::block::{BlockStore, BlockStoreOptions};
-use masthead_store::{Budget, Labels, MatchOp, Matcher, Millis, Samples, Select, Store as _, chunk};
+use masthead_store::{Allowance, Budget, Labels, MatchOp, Matcher, Millis, Samples, Select, Store as _, chunk};
 use serde_json::{Map, Value};
 
 use super::{Answer, Question};
@@ -41,7 +41,7 @@ impl Held {
             limit: 0,
         };
         let mut held: BTreeMap<Labels, BTreeSet<(Millis, u64)>> = BTreeMap::new();
-        for mut stream in store.select(Arc::new(all), budget.clone()) {
+        for mut stream in store.select(Arc::new(all), Allowance::of(&budget)) {
             while let Some(batch) = stream.next().await {
                 for series in batch.map_err(|error| error.to_string())?.series {
                     let samples = held.entry(series.labels).or_default();

@@ -9,7 +9,7 @@ use masthead_query::engine::{self, Context, Input};
 use masthead_query::error::QueryError;
 use masthead_query::plan::{self, PlanOptions};
 use masthead_store::testing::MemoryStore;
-use masthead_store::{Budget, Labels, Samples, Select, SeriesBatch, SeriesStream, Store};
+use masthead_store::{Allowance, Budget, Labels, Samples, Select, SeriesBatch, SeriesStream, Store};
 
 use super::{Answer, Data, Evaluator, Question, series};
 
@@ -36,7 +36,7 @@ impl Evaluator for Memory {
 
     fn ask(&self, question: &Question<'_>) -> Result<Answer, String> {
         evaluate(question, &[], |select, budget| {
-            let streams = self.store.select(Arc::new(select.clone()), budget.clone());
+            let streams = self.store.select(Arc::new(select.clone()), Allowance::of(budget));
             Box::new(Streams(streams))
         })
     }

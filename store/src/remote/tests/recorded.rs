@@ -10,7 +10,7 @@ use prost::Message as _;
 
 use super::peer::{Part, TestPeer};
 use crate::testing::shared;
-use crate::{Budget, Encoding, Labels, MatchOp, Matcher, Select, Series, Store, StoreErrorKind};
+use crate::{Allowance, Budget, Encoding, Labels, MatchOp, Matcher, Select, Series, Store, StoreErrorKind};
 
 /// One recorded call.
 struct Call {
@@ -155,11 +155,14 @@ async fn play(file: &str) -> Option<(usize, usize, usize)> {
                 let (got, strings) = if call.method == path::LABEL_NAMES {
                     let response =
                         call.responses.first().map(|r| proto::LabelNamesResponse::decode(r.clone()).unwrap());
-                    (store.label_names(all).await, response.map(|r| (r.names, r.warnings)))
+                    (store.label_names(all, Allowance::unlimited()).await, response.map(|r| (r.names, r.warnings)))
                 } else {
                     let response =
                         call.responses.first().map(|r| proto::LabelValuesResponse::decode(r.clone()).unwrap());
-                    (store.label_values("x".into(), all).await, response.map(|r| (r.values, r.warnings)))
+                    (
+                        store.label_values("x".into(), all, Allowance::unlimited()).await,
+                        response.map(|r| (r.values, r.warnings)),
+                    )
                 };
                 labels += 1;
                 match strings {
@@ -167,11 +170,13 @@ async fn play(file: &str) -> Option<(usize, usize, usize)> {
                         strings.retain(|s| !s.is_empty());
                         strings.sort();
                         strings.dedup();
-                        let got: Vec<String> =
-                            got.unwrap_or_else(|e| panic!("{at}: {e}")).into_iter().map(Into::into).collect();
-                        assert_eq!(got, strings, "{at}");
+                        let got = got.unwrap_or_else(|e| panic!("{at}: {e}"));
+                        assert!(got.lacking.is_none() && got.iter().eq(&strings), "{at}: {got:?}");
                     }
-                    Some((_, warnings)) => assert!(got.unwrap_err().to_string().contains(&warnings[0]), "{at}"),
+                    Some((_, warnings)) => {
+                        let lacking = got.unwrap_or_else(|e| panic!("{at}: {e}")).lacking.unwrap();
+                        assert!(lacking.to_string().contains(&warnings[0]), "{at}: {lacking}");
+                    }
                     None => assert!(got.unwrap_err().to_string().contains(&call.message), "{at}"),
                 }
             }
@@ -189,7 +194,7 @@ async fn compare_series(store: &crate::remote::RemoteStore, call: &Call, select:
     let at = &call.at;
     let (content_expected, warning, lacks) = expected(call, &select.replica_labels);
     let budget = Budget::new("query", 16 << 20);
-    for mut stream in store.select(Arc::new(select), budget.clone()) {
+    for mut stream in store.select(Arc::new(select), Allowance::of(&budget)) {
         let (mut all, mut error, mut held) = (Vec::new(), None, Vec::new());
         while let Some(item) = stream.next().await {
             match item {

@@ -9,12 +9,12 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::fanout::{FanOutOptions, Feed, fan_out};
+use crate::fanout::{FanOutOptions, Feed, fan_out, label_names};
 use crate::remote::{RemoteOptions, RemoteStore};
 use crate::samples::Samples;
 use crate::serve::{ServeOptions, StoreService, listen};
 use crate::testing::{Fault, FaultyStore, Fixture, MemoryStore, contract};
-use crate::{Budget, Labels, LabelsBuilder, Matcher, Select, Store, StoreErrorKind};
+use crate::{Allowance, Budget, Labels, LabelsBuilder, Matcher, Select, Store, StoreErrorKind};
 
 /// A server over stores, until it is dropped.
 struct Served {
@@ -96,7 +96,7 @@ async fn replicas_behind_one_peer_keep_their_lanes() {
     let sets: [&[(&str, &str)]; 2] = [&[("cluster", "x"), ("replica", "a")], &[("cluster", "x"), ("replica", "b")]];
     let served = Served::start(sets.map(|set| memory(set, 300, 5) as Arc<dyn Store>).to_vec()).await;
     let store: Arc<dyn Store> = Arc::new(served.store().await);
-    assert_eq!(store.select(select(&["replica"]), Budget::unlimited()).len(), 2);
+    assert_eq!(store.select(select(&["replica"]), Allowance::unlimited()).len(), 2);
     let options = fan_out_options(1 << 20);
     let mut feed = fan_out(&[store], select(&["replica"]), &Budget::unlimited(), &options);
     let mut count = 0;
@@ -149,7 +149,7 @@ async fn a_failure_behind_the_peer_comes_through() {
     let broken = FaultyStore::new(memory(&[("replica", "b")], 10, 5), Fault::Error(0));
     let served = Served::start(vec![memory(&[("replica", "a")], 10, 5), Arc::new(broken)]).await;
     let store = served.store().await;
-    let mut stream = store.select(select(&[]), Budget::unlimited()).remove(0);
+    let mut stream = store.select(select(&[]), Allowance::unlimited()).remove(0);
     let (mut count, mut error) = (0, None);
     while let Some(item) = stream.next().await {
         match item {
@@ -172,4 +172,31 @@ async fn facts_come_through() {
     let expected = ["a", "b"].map(|value| LabelsBuilder::new(&Labels::empty()).set("replica", value).build());
     assert_eq!((&*info.label_sets, &*info.component), (&expected[..], "query"));
     assert_eq!((info.min_time, info.max_time), (0, 4_000));
+}
+
+/// The deadline of a query is known to the stores behind each peer: nobody works on for a caller that has gone.
+#[tokio::test]
+async fn deadlines_come_through() {
+    let behind = memory(&[("replica", "a")], 2, 5);
+    let served = Served::start(vec![behind.clone()]).await;
+    let stores: [Arc<dyn Store>; 1] = [Arc::new(served.store().await)];
+    let budget = Budget::unlimited();
+    let near = |deadline: Instant| {
+        let there = behind.last_deadline().unwrap();
+        // The time of a round trip later, if the clocks of both agree.
+        assert!(there + Duration::from_secs(1) > deadline && there < deadline + Duration::from_secs(1));
+    };
+    for seconds in [7, 70] {
+        let deadline = Instant::now() + Duration::from_secs(seconds);
+        let options = FanOutOptions { deadline, ..fan_out_options(1 << 20) };
+        assert_eq!(rest(fan_out(&stores, select(&["replica"]), &budget, &options)).await, 2);
+        near(deadline);
+        label_names(&stores, select(&[]), &budget, &options).await.unwrap();
+        // Labels are waited for as long as a store may be silent, there too.
+        near(deadline.min(Instant::now() + ServeOptions::default().response_timeout));
+    }
+    // A server does not believe that it has longer than it allows itself.
+    let options = FanOutOptions { deadline: Instant::now() + Duration::from_secs(100_000), ..fan_out_options(1 << 20) };
+    assert_eq!(rest(fan_out(&stores, select(&["replica"]), &budget, &options)).await, 2);
+    near(Instant::now() + ServeOptions::default().timeout);
 }
