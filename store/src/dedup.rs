@@ -13,6 +13,7 @@
 //! Stale markers: a lane's marker says that *this lane* saw the series end, so it is a gap of the lane like any other. It is
 //! given only where no lane has a value for that time.
 
+use std::cmp::Ordering;
 use std::ops::Range;
 
 use crate::chunk;
@@ -66,21 +67,16 @@ pub struct Scratch {
 struct Overlap {
     /// Samples of all chunks that overlap, one after the other.
     samples: Samples,
-    /// Parts of `samples` not merged yet, one a chunk.
-    parts: Vec<Part>,
+    /// What is not merged yet of each chunk, as ranges of `samples`.
+    parts: Vec<Range<usize>>,
     /// Positions in `parts` of those that have begun.
     active: Vec<usize>,
 }
 
-/// What is left of one chunk, and its rank where two chunks have a sample at the same time.
-#[derive(Debug, Clone)]
-struct Part {
-    rest: Range<usize>,
-    rank: usize,
-}
-
 /// Appends to `out` the samples of one lane within `range`: of all its chunks, in whatever order, doubled or overlapping they
-/// come. Of samples at the same time, that of the chunk which is first in [`Chunk`]'s order counts.
+/// come. Of different samples at the same time a stale marker counts before NaN, NaN before a number, and the greater number before the
+/// smaller one: a rule of samples alone, so that no way to cut, to order or to send chunks shows in the answer. (In Prometheus
+/// the winner is whatever iterator chainSampleIterator in storage/merge.go is at, which depends on the range that is read.)
 ///
 /// `out` should be empty, or end before `range`. Nothing is allocated a sample, and for chunks that ascend without overlap
 /// there is no work but decoding.
@@ -152,12 +148,12 @@ impl Overlap {
         self.samples.clear();
         self.parts.clear();
         self.active.clear();
-        for (rank, chunk) in chunks.enumerate() {
+        for chunk in chunks {
             let start = self.samples.timestamps.len();
             chunk::decode_range(chunk, range.min_time, range.max_time, &mut self.samples)?;
             let end = self.samples.timestamps.len();
             if start < end {
-                self.parts.push(Part { rest: start..end, rank });
+                self.parts.push(start..end);
             }
         }
         Ok(())
@@ -167,15 +163,16 @@ impl Overlap {
     fn merge_into(&mut self, out: &mut Samples) {
         let Self { samples, parts, active } = self;
         let times = &samples.timestamps;
-        // Canonical order is that of the times which the chunks claim; what counts is what they hold.
-        parts.sort_by_key(|part| (times[part.rest.start], part.rank));
+        // The chunks' order is that of the times which they claim; what counts is what they hold.
+        parts.sort_by_key(|rest| times[rest.start]);
         let mut waiting = 0;
         loop {
-            let best = active.iter().copied().min_by_key(|i| (times[parts[*i].rest.start], parts[*i].rank));
-            let next = parts.get(waiting).map(|part| times[part.rest.start]);
+            let first = |part: &usize| parts[*part].start;
+            let best = active.iter().copied().min_by(|a, b| order(samples, first(a), first(b)));
+            let next = parts.get(waiting).map(|rest| times[rest.start]);
             let best = match (best, next) {
                 (None, None) => break,
-                (Some(best), next) if next.is_none_or(|next| next > times[parts[best].rest.start]) => best,
+                (Some(best), next) if next.is_none_or(|next| next > times[first(&best)]) => best,
                 _ => {
                     active.push(waiting);
                     waiting += 1;
@@ -183,8 +180,8 @@ impl Overlap {
                 }
             };
             // As far as the best part goes alone, copy at once.
-            let rest = parts[best].rest.clone();
-            let others = active.iter().filter(|i| **i != best).map(|i| times[parts[*i].rest.start]);
+            let rest = parts[best].clone();
+            let others = active.iter().filter(|i| **i != best).map(|i| times[first(i)]);
             let end = match others.chain(next).min() {
                 Some(until) => rest.start + times[rest.clone()].partition_point(|time| *time < until).max(1),
                 None => rest.end,
@@ -192,15 +189,24 @@ impl Overlap {
             append(samples, rest.start..end, out);
             let last = times[end - 1];
             for i in active.iter() {
-                let rest = &mut parts[*i].rest;
+                let rest = &mut parts[*i];
                 while rest.start < rest.end && times[rest.start] <= last {
                     rest.start += 1;
                 }
             }
-            active.retain(|i| !parts[*i].rest.is_empty());
+            active.retain(|i| !parts[*i].is_empty());
         }
         merge_histograms(samples, out);
     }
+}
+
+/// By time; of those at the same time the one that counts is first.
+fn order(samples: &Samples, a: usize, b: usize) -> Ordering {
+    let start = |i: usize| samples.start_timestamps.get(i);
+    let kind = |value: f64| (is_stale(value), value.is_nan());
+    let (x, y) = (samples.values[a], samples.values[b]);
+    let by_time = samples.timestamps[a].cmp(&samples.timestamps[b]);
+    by_time.then_with(|| kind(y).cmp(&kind(x))).then_with(|| y.total_cmp(&x)).then_with(|| start(b).cmp(&start(a)))
 }
 
 /// Histogram samples lie one chunk after the other: of those at the same time the first counts.

@@ -62,7 +62,7 @@ impl fmt::Display for Encoding {
 }
 
 /// A run of samples of one series, compressed. The derived order (time, then encoding, then bytes) is the canonical order
-/// of the chunks of a lane, so that what conflicting copies give does not depend on who answered first.
+/// of the chunks of a lane, in which copies stand side by side.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Chunk {
     /// Time of the first sample, ms, inclusive.

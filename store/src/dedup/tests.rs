@@ -1,5 +1,7 @@
 //! Lanes against written-out examples, and properties over random lanes, chunks and cuts.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::chunk::encode;
 use crate::samples::STALE;
@@ -298,18 +300,42 @@ fn a_lane_is_whole_however_it_is_cut() {
     }
 }
 
+/// Copies that disagree: what counts is a matter of the samples, not of how their chunks are cut or ordered.
 #[test]
-fn of_conflicting_copies_the_first_in_chunk_order_counts() {
-    let times = [1_000, 2_000, 3_000];
-    let a = encode(&times, &[1.0, 1.0, 1.0]).remove(0);
-    let b = encode(&times[1..], &[2.0, 2.0]).remove(0);
-    let c = encode(&[1_500, 2_500, 4_000], &[3.0, 3.0, 3.0]).remove(0);
-    for chunks in [[&a, &b, &c], [&c, &b, &a], [&b, &c, &a]] {
-        let chunks: Vec<Chunk> = chunks.into_iter().cloned().collect();
-        let mut out = Samples::default();
-        decode_lane(&chunks, TimeRange::ALL, &mut Scratch::default(), &mut out).unwrap();
-        assert_eq!(out.timestamps, [1_000, 1_500, 2_000, 2_500, 3_000, 4_000]);
-        assert_eq!(out.values, [1.0, 3.0, 1.0, 3.0, 1.0, 3.0]);
+fn of_conflicting_samples_one_counts_however_they_are_cut() {
+    const ODD: [f64; 6] = [STALE, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, 0.0];
+    let (mut scratch, mut out) = (Scratch::default(), Samples::default());
+    for seed in 0..300 {
+        let mut random = Random::new(seed);
+        let lane = random_lane(&mut random, seed);
+        let (mut chunks, mut expected) = (Vec::new(), BTreeMap::<i64, f64>::new());
+        for _ in 0..2 + random.below(3) {
+            let mut copy = Samples::default();
+            for (time, value) in lane.timestamps.iter().zip(&lane.values) {
+                let value = match random.below(8) {
+                    0 => continue,
+                    1 => ODD[random.below(ODD.len())],
+                    2 | 3 => random.below(5) as f64,
+                    _ => *value,
+                };
+                copy.push(*time, value);
+                let have = expected.entry(*time).or_insert(value);
+                let wins = is_stale(value)
+                    || !is_stale(*have) && (value.is_nan() || !have.is_nan() && value.total_cmp(have).is_gt());
+                if wins {
+                    *have = value;
+                }
+            }
+            chunks.extend(random_chunks(&mut random, &copy));
+        }
+        for _ in 0..2 {
+            chunks.reverse();
+            out.clear();
+            decode_lane(&chunks, TimeRange::ALL, &mut scratch, &mut out).unwrap();
+            assert!(out.timestamps.iter().eq(expected.keys()), "seed {seed}");
+            let bits = |value: &f64| value.to_bits();
+            assert!(out.values.iter().map(bits).eq(expected.values().map(bits)), "seed {seed}");
+        }
     }
 }
 
