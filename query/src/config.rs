@@ -69,6 +69,8 @@ pub struct QueryConfig {
     pub max_concurrent: usize,
     /// Queries that may wait for a slot.
     pub max_waiting: usize,
+    /// Threads that compute rows.
+    pub threads: usize,
     /// How far back an instant selector looks, ms.
     pub lookback_delta: Millis,
     /// Step of subqueries that name none, ms.
@@ -191,6 +193,7 @@ impl Default for Config {
                 timeout: Duration::from_secs(120),
                 max_concurrent: 20,
                 max_waiting: 200,
+                threads: row_threads(),
                 lookback_delta: 300_000,
                 default_evaluation_interval: 60_000,
                 partial_response: true,
@@ -258,6 +261,7 @@ impl Config {
         for (name, number) in [
             ("query.timeout", self.query.timeout.as_millis() as usize),
             ("query.max-concurrent", self.query.max_concurrent),
+            ("query.threads", self.query.threads),
             ("query.lookback-delta", self.query.lookback_delta as usize),
             ("query.default-evaluation-interval", self.query.default_evaluation_interval as usize),
             ("query.max-samples", self.limits.max_samples),
@@ -379,6 +383,9 @@ impl Reader<'_> {
         self.set("query.timeout", &mut to.timeout, duration::parse(&args.timeout));
         self.set("query.max-concurrent", &mut to.max_concurrent, parse_count(&args.max_concurrent));
         self.set("query.max-waiting", &mut to.max_waiting, parse_count(&args.max_waiting));
+        if let Some(text) = &args.threads {
+            self.set("query.threads", &mut to.threads, parse_count(text));
+        }
         self.set("query.lookback-delta", &mut to.lookback_delta, parse_millis(&args.lookback_delta));
         self.set(
             "query.default-evaluation-interval",
@@ -548,6 +555,11 @@ fn parse_blocks(text: &str) -> Result<BlockSource, String> {
         }
     }
     Ok(BlockSource { folder: folder.into(), labels: Labels::from_pairs(pairs) })
+}
+
+/// Threads for rows: one processor is left to those that wait for input and output.
+fn row_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |count| count.get()).saturating_sub(1).max(1)
 }
 
 /// Bytes that the process may use: the limit of its control group, else the machine's memory, else 4 GiB.

@@ -126,6 +126,9 @@ pub struct AnswerArgs {
     /// Queries that may wait for a slot; more are refused at once.
     #[arg(long = "query.max-waiting", value_name = "N", default_value = "200")]
     pub max_waiting: String,
+    /// Threads that compute rows; answers do not depend on it [default: one less than the processors].
+    #[arg(long = "query.threads", value_name = "N")]
+    pub threads: Option<String>,
     /// How far back an instant selector looks for a sample.
     #[arg(long = "query.lookback-delta", value_name = "DURATION", default_value = "5m")]
     pub lookback_delta: String,

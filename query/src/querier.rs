@@ -121,9 +121,8 @@ impl Querier {
         metrics: Arc<Metrics>,
         memory: Budget,
     ) -> Result<Self, QueryError> {
-        let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
         let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads.saturating_sub(1).max(1))
+            .num_threads(config.query.threads)
             .thread_name(|i| format!("rows-{i}"))
             .build()
             .map_err(|error| QueryError::Internal(format!("start the threads for rows: {error}")))?;
