@@ -151,10 +151,20 @@ fn data_copy(from: &Path, to: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Builds the binary beside this one, so that it is of this source.
+/// Builds the binary beside this one, so that it is of this source. This package is selected too: its features of the
+/// libraries are the ones that were compiled for it just now, so that only the binary is left to do.
 pub(crate) fn build_masthead() -> Result<(), Box<dyn Error>> {
     let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--package", "masthead-query", "--bin", "masthead"]);
+    build.args([
+        "build",
+        "--quiet",
+        "--package",
+        "masthead-query",
+        "--package",
+        env!("CARGO_PKG_NAME"),
+        "--bin",
+        "masthead",
+    ]);
     if !cfg!(debug_assertions) {
         build.arg("--release");
     }
