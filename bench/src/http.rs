@@ -20,6 +20,12 @@ pub fn get(address: &str, path: &str) -> io::Result<(u16, Vec<u8>)> {
     Ok((status.ok_or_else(bad)?, answer.split_off(head + 4)))
 }
 
+/// A path with its parameters, percent-encoded.
+pub fn target(path: &str, params: &[(&str, &str)]) -> String {
+    let pairs: Vec<String> = params.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+    if pairs.is_empty() { path.to_owned() } else { format!("{path}?{}", pairs.join("&")) }
+}
+
 /// `text` percent-encoded for a query string.
 pub fn encode(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);

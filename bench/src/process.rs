@@ -12,7 +12,11 @@ use std::time::{Duration, Instant};
 
 use crate::http;
 
+/// How long a server may take until it is ready.
+const START_MAX: Duration = Duration::from_secs(120);
+
 /// A server that is killed on drop.
+#[derive(Debug)]
 pub struct Server {
     child: Child,
     /// Host and port of its HTTP API.
@@ -49,8 +53,17 @@ pub fn free_port() -> io::Result<u16> {
 impl Server {
     /// Starts `masthead query` on free ports with further arguments.
     pub fn masthead<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> io::Result<Self> {
+        Self::masthead_under([], args)
+    }
+
+    /// As [`Server::masthead`], with these variables in its environment.
+    pub fn masthead_under<S: AsRef<OsStr>>(
+        environment: impl IntoIterator<Item = (&'static str, String)>,
+        args: impl IntoIterator<Item = S>,
+    ) -> io::Result<Self> {
         let (http, grpc) = (format!("127.0.0.1:{}", free_port()?), format!("127.0.0.1:{}", free_port()?));
         let mut command = Command::new(masthead_binary()?);
+        command.envs(environment);
         command.arg("query").arg(format!("--http-address={http}")).arg(format!("--grpc-address={grpc}")).args(args);
         let mut server = Self::start(command, http)?;
         server.grpc_address = grpc;
@@ -72,33 +85,31 @@ impl Server {
         Self::start(command, address)
     }
 
-    /// Starts `command` and waits until `http://address/-/ready` says 200. What it writes to its error output is shown when
-    /// it ends too early.
+    /// Starts `command` and waits until `http://address/-/ready` says 200. An error shows what it wrote to its error output.
     pub fn start(mut command: Command, address: String) -> io::Result<Self> {
         let log = tempfile::NamedTempFile::new()?;
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log.reopen()?).spawn()?;
         let mut server = Self { child, address, grpc_address: String::new() };
-        let deadline = Instant::now() + Duration::from_secs(120);
-        loop {
+        let deadline = Instant::now() + START_MAX;
+        let why = loop {
             if matches!(http::get(&server.address, "/-/ready"), Ok((200, _))) {
                 return Ok(server);
             }
             if let Some(status) = server.child.try_wait()? {
-                let log = std::fs::read_to_string(log.path()).unwrap_or_default();
-                return Err(io::Error::other(format!("{command:?} ended before it was ready: {status}\n{log}")));
+                break format!("ended before it was ready: {status}");
             }
             if Instant::now() > deadline {
-                return Err(io::Error::other(format!("{command:?} is not ready after two minutes")));
+                break format!("is not ready after {START_MAX:?}");
             }
             sleep(Duration::from_millis(20));
-        }
+        };
+        let log = std::fs::read_to_string(log.path()).unwrap_or_default();
+        Err(io::Error::other(format!("{command:?} {why}\n{log}")))
     }
 
     /// GET `path` with form-encoded parameters. Returns status and body.
     pub fn get(&self, path: &str, params: &[(&str, &str)]) -> io::Result<(u16, Vec<u8>)> {
-        let query: Vec<String> =
-            params.iter().map(|(name, value)| format!("{}={}", http::encode(name), http::encode(value))).collect();
-        http::get(&self.address, &format!("{path}?{}", query.join("&")))
+        http::get(&self.address, &http::target(path, params))
     }
 
     /// CPU time of all its threads so far, user and system.

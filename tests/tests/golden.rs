@@ -6,34 +6,67 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use masthead_tests::golden::{Held, Question, Server, check, questions};
+use masthead_bench::process::Server;
+use masthead_tests::golden::held::{self, Held};
+use masthead_tests::golden::{Question, check, questions};
 use masthead_tests::ledger::{Ledger, Outcome};
+
+/// Threads of the servers that are asked, for rows and for input and output each: all must give the same bytes.
+const THREADS: [usize; 3] = [1, 2, 8];
 
 fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// Asks one question; where blocks disagree, twice.
-fn ask(server: &Server, question: &Question, held: Option<&Held>) -> Result<(), String> {
-    let answer = server.get(&question.target())?;
-    check(question, &answer)?;
-    if let Some(held) = held.filter(|_| question.conflict) {
-        held.check(question, &answer)?;
-        if server.get(&question.target())? != answer {
-            return Err("a second ask gave another answer".to_owned());
+fn start(blocks: &Path, features: &[String], threads: usize) -> Server {
+    let mut flags = vec![format!("--blocks={}", blocks.display()), format!("--query.threads={threads}")];
+    if !features.is_empty() {
+        flags.push(format!("--enable-feature={}", features.join(",")));
+    }
+    Server::masthead_under([("TOKIO_WORKER_THREADS", threads.to_string())], flags).expect("a server over blocks")
+}
+
+/// What is asked of one file of questions.
+struct Asked {
+    /// One for each of [`THREADS`].
+    servers: Vec<Server>,
+    /// Over what the first one chooses where blocks disagree.
+    chosen: Option<Server>,
+}
+
+impl Asked {
+    fn ask(&self, question: &Question) -> Result<(), String> {
+        let answer = question.ask(&self.servers[0])?;
+        check(question, &answer)?;
+        for (server, threads) in self.servers.iter().zip(THREADS) {
+            let other = question.ask(server)?;
+            if (other.status, &other.bytes) != (answer.status, &answer.bytes) {
+                return Err(format!("other bytes with {threads} threads: {}", String::from_utf8_lossy(&other.bytes)));
+            }
+        }
+        match &self.chosen {
+            Some(chosen) if question.conflict => held::same(&answer, &question.ask(chosen)?),
+            _ if question.conflict => Err("nobody knows what the blocks hold".to_owned()),
+            _ => Ok(()),
         }
     }
-    Ok(())
 }
 
 /// Asks all questions of a file.
 fn ask_all(path: &Path, name: &str) -> Vec<Outcome> {
     let set = questions(path).expect("recorded questions");
-    let server = Server::start(&set.data, &set.flags).unwrap_or_else(|error| panic!("{name}: {error}"));
-    let disagree = set.questions.iter().any(|question| question.conflict);
-    let held = disagree.then(|| Held::read(&set.data).expect("readable blocks"));
+    let servers: Vec<Server> = THREADS.iter().map(|threads| start(&set.data, &set.flags, *threads)).collect();
+    let folder = tempfile::tempdir().expect("a folder");
+    let chosen = set.questions.iter().any(|question| question.conflict).then(|| {
+        let held = Held::read(&set.data).expect("readable blocks");
+        let samples = held.chosen(&servers[0]).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(samples.len() >= 6, "{name}: only {} series are judged", samples.len());
+        held::write(folder.path(), &samples).expect("a block of what was chosen");
+        start(folder.path(), &set.flags, 1)
+    });
+    let asked = Asked { servers, chosen };
     let outcome = |question: &Question| {
-        let failure = ask(&server, question, held.as_ref()).err();
+        let failure = asked.ask(question).err();
         (format!("{name}:{}", question.line), failure.map(|reason| format!("{}: {reason}", question.text())))
     };
     set.questions.iter().map(outcome).collect()

@@ -14,12 +14,13 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
+use masthead_bench::http::encode;
 use masthead_query::config::{BlockSource, Config};
 use masthead_query::server::{Running, Server};
 use masthead_store::serve::{ServeOptions, StoreService, listen};
 use masthead_store::testing::{MemoryStore, golden};
 use masthead_store::{Budget, Labels, Samples, Store};
-use masthead_tests::golden::form_encoded;
+
 use masthead_tests::peer::{Part, Peer, chunk_of, series, warning};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -62,7 +63,7 @@ fn text(value: &Value) -> String {
 
 /// Posts a form, so that nothing is too long for it.
 async fn ask(address: SocketAddr, path: &str, params: &[(&str, &str)]) -> Got {
-    let pairs: Vec<String> = params.iter().map(|(name, value)| format!("{name}={}", form_encoded(value))).collect();
+    let pairs: Vec<String> = params.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
     let request = http::Request::post(format!("http://{address}{path}"))
         .header("content-type", "application/x-www-form-urlencoded")
         .body(Full::new(Bytes::from(pairs.join("&"))))

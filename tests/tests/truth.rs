@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use masthead_tests::golden::{Server, form_encoded};
+use masthead_bench::process::Server;
 use masthead_tests::truth::{Score, raw_questions, score};
+use serde_json::Value;
 
 /// Last time, seconds, that blocks hold: what is later stands only in the WAL.
 const BLOCKS_END: f64 = 1_701_043_200.0 + 24.0 * 3600.0;
@@ -27,16 +28,16 @@ fn deduplicated_answers_are_near_the_truth() {
             flags.push(format!("--blocks={},{labels}", data.display()));
         }
     }
-    let server = Server::with(&flags).unwrap_or_else(|error| panic!("{error}"));
+    let server = Server::masthead(&flags).expect("a server over blocks");
     let questions = raw_questions(&root.join("querier/truth.jsonl")).expect("questions with their truth");
     assert_eq!(questions.len(), 60);
     let mut total = Score::default();
     for question in &questions {
-        let pairs = question.params.iter().map(|(name, value)| format!("{name}={}", form_encoded(value)));
-        let target = format!("{}?{}", question.path, pairs.collect::<Vec<_>>().join("&"));
-        let answer = server.get(&target).unwrap_or_else(|error| panic!("{target}: {error}"));
-        assert_eq!(answer.status, 200, "{target}: {}", answer.body);
-        let result = answer.body["data"]["result"].as_array().expect("a result");
+        let params: Vec<_> = question.params.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let (status, body) = server.get(&question.path, &params).expect("an answer");
+        assert_eq!(status, 200, "{params:?}: {}", String::from_utf8_lossy(&body));
+        let body: Value = serde_json::from_slice(&body).expect("JSON");
+        let result = body["data"]["result"].as_array().expect("a result");
         let of_question = score(question, result, BLOCKS_END).expect("a question with times");
         if of_question.gross + of_question.worse_than_both + of_question.extra > 0 {
             println!("{of_question:?} {}", question.params["query"]);

@@ -1,17 +1,15 @@
-//! Recorded questions, the program that is asked, and how answers compare.
+//! Recorded questions, how they are asked, and how answers compare.
 
 use std::path::{Path, PathBuf};
 
+use masthead_bench::process::Server;
 use serde::Deserialize;
 use serde_json::Value;
 
 mod compare;
-mod held;
-mod server;
+pub mod held;
 
 pub use compare::check;
-pub use held::Held;
-pub use server::{Answer, Server};
 
 /// A file of questions.
 #[derive(Debug)]
@@ -62,25 +60,29 @@ impl Question {
         self.body_cleaned.as_ref().unwrap_or(&self.body)
     }
 
-    /// Path and parameters as a request target.
-    pub fn target(&self) -> String {
-        let pairs = self.params.iter().map(|(name, value)| format!("{}={}", form_encoded(name), form_encoded(value)));
-        let query: Vec<String> = pairs.collect();
-        if query.is_empty() { self.path.clone() } else { format!("{}?{}", self.path, query.join("&")) }
+    /// The parameters.
+    pub fn params(&self) -> Vec<(&str, &str)> {
+        self.params.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+    }
+
+    /// Asks a server.
+    pub fn ask(&self, server: &Server) -> Result<Answer, String> {
+        let (status, bytes) = server.get(&self.path, &self.params()).map_err(|error| format!("no answer: {error}"))?;
+        let body = serde_json::from_slice(&bytes)
+            .map_err(|error| format!("no JSON ({error}): {}", String::from_utf8_lossy(&bytes)))?;
+        Ok(Answer { status, body, bytes })
     }
 }
 
-/// Percent-encoding of a form.
-pub fn form_encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
-            b' ' => out.push('+'),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
+/// An answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// The body as JSON.
+    pub body: Value,
+    /// The body as it came.
+    pub bytes: Vec<u8>,
 }
 
 /// Reads a file of questions. An error names file and line.
