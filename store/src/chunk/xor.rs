@@ -2,8 +2,10 @@
 //! behaviour: tsdb/chunkenc/xor.go).
 //!
 //! [`decode`] keeps its whole state in registers and loads a 64-bit window once a sample, seldom twice: most samples take a
-//! few bits. It trusts nothing: the count is compared with the bytes before anything is reserved, the position with the
+//! few bits. Samples that change nothing take two, and a window of them is decoded at once. It trusts nothing: the count is compared with the bytes before anything is reserved, the position with the
 //! length, windows must be possible and times must ascend.
+
+use std::iter::once;
 
 use bytes::Bytes;
 
@@ -16,6 +18,9 @@ const HEAD: usize = 2;
 
 /// Samples that a chunk can count.
 const SAMPLES_MAX: usize = u16::MAX as usize;
+
+/// Samples without any change, two bits each, from which on they are decoded together.
+const RUN_MIN: u32 = 8;
 
 /// Fewest bits of the first sample: one byte of time and the value.
 const FIRST_BITS_MIN: usize = 8 + 64;
@@ -83,7 +88,24 @@ fn decode_into(
     let mut delta = raw as i64;
     let mut kept = 1;
     let mut ahead = bits.window(at);
-    for (time_out, value_out) in times.iter_mut().zip(values) {
+    let mut rest = times.iter_mut().zip(values);
+    while let Some((time_out, value_out)) = rest.next() {
+        if ahead >> (64 - 2 * RUN_MIN) == 0 {
+            let run = (ahead.leading_zeros().min(WINDOW - 1) as usize / 2).min(count - kept);
+            if run_ends_by(max_time, time, delta, run) {
+                for (time_out, value_out) in once((time_out, value_out)).chain(rest.by_ref().take(run - 1)) {
+                    time += delta;
+                    *time_out = time;
+                    *value_out = f64::from_bits(state.bits);
+                }
+                kept += run;
+                at += 2 * run;
+                // No change of the delta follows the last value of a chunk.
+                state.end = at - 1;
+                ahead = bits.window(at);
+                continue;
+            }
+        }
         at = state.read(bits, at, ahead);
         let before = time;
         time = time.wrapping_add(delta);
@@ -110,6 +132,12 @@ fn decode_into(
         return Err(broken(state.end, bits, kept, count));
     }
     Ok(kept)
+}
+
+/// Whether so many samples, each `delta` after the one before, ascend from `time` on and end by `max_time`.
+fn run_ends_by(max_time: Millis, time: Millis, delta: i64, count: usize) -> bool {
+    let end = delta.checked_mul(count as i64).and_then(|whole| time.checked_add(whole));
+    delta > 0 && end.is_some_and(|end| end <= max_time)
 }
 
 /// The value of the sample that the decoder is at. Faults are gathered here and looked at once, at the end: bits behind the

@@ -97,7 +97,7 @@ fn encoded(samples: &[(i64, u64)]) -> Bytes {
 fn random_samples(random: &mut Random) -> Vec<(i64, u64)> {
     let spreads = [0, 10, 8_000, 16_384, 131_072, 1_000_000, 1 << 40];
     let spread = spreads[random.below(spreads.len())];
-    let kind = random.below(4);
+    let kind = random.below(5);
     let mut time = random.next() as i64 >> (1 + random.below(40));
     let mut value = 0.0_f64;
     (0..1 + random.below(200))
@@ -105,6 +105,7 @@ fn random_samples(random: &mut Random) -> Vec<(i64, u64)> {
             time += 1 + spread / 2 + random.below(spread as usize + 1) as i64;
             value = match (kind, random.below(8)) {
                 (0, _) => 1.0,
+                (4, _) => value + f64::from(u8::from(random.below(30) == 0)),
                 (_, 0) => STALE,
                 (1, _) => (if value.is_nan() { 0.0 } else { value }) + random.below(1000) as f64,
                 (2, _) => (random.below(10_000) as f64) / 100.0,
