@@ -126,13 +126,13 @@ impl Labels {
 
     /// What `grouping` keeps of this set.
     pub fn project(&self, grouping: &Grouping) -> Labels {
-        Self::from_sorted(self.iter().filter(|(name, _)| grouping.keeps(name)))
+        Self::from_sorted(self.kept(grouping))
     }
 
     /// Hash of what `grouping` keeps, without building the set: the group key and the join key.
     pub fn hash_by(&self, grouping: &Grouping) -> u64 {
         let mut hash = xxhash_rust::xxh64::Xxh64::new(0);
-        for (name, value) in self.iter().filter(|(name, _)| grouping.keeps(name)) {
+        for (name, value) in self.kept(grouping) {
             hash.update(name.as_bytes());
             hash.update(&[0xff]);
             hash.update(value.as_bytes());
@@ -143,7 +143,14 @@ impl Labels {
 
     /// Whether both sets keep the same pairs under `grouping`.
     pub fn equal_by(&self, other: &Labels, grouping: &Grouping) -> bool {
-        self.iter().filter(|(name, _)| grouping.keeps(name)).eq(other.iter().filter(|(name, _)| grouping.keeps(name)))
+        self.kept(grouping).eq(other.kept(grouping))
+    }
+
+    /// The pairs that `grouping` keeps.
+    fn kept<'a>(&'a self, grouping: &'a Grouping) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let keeps_none = matches!(grouping, Grouping::By(names) if names.is_empty());
+        let pairs = Iter { rest: if keeps_none { "" } else { &self.0 } };
+        pairs.filter(|(name, _)| grouping.keeps(name))
     }
 
     /// `labels.Hash()` of a default Prometheus build (tag `stringlabels`, model/labels/labels_stringlabels.go): xxhash64 over
@@ -194,13 +201,10 @@ pub struct Iter<'a> {
 
 impl<'a> Iter<'a> {
     fn text(&mut self) -> Option<&'a str> {
-        let bytes = self.rest.as_bytes();
-        let first = usize::from(*bytes.first()?);
-        let (head, length) = if first < SHORT {
-            (1, first)
-        } else {
-            (5, bytes[1..5].iter().fold(0, |sum, b| (sum << 6) | usize::from(*b)))
-        };
+        if self.rest.is_empty() {
+            return None;
+        }
+        let (head, length) = text_at(self.rest.as_bytes());
         let (text, rest) = self.rest[head..].split_at(length);
         self.rest = rest;
         Some(text)
@@ -226,10 +230,38 @@ impl<'a> IntoIterator for &'a Labels {
 
 impl Ord for Labels {
     fn cmp(&self, other: &Self) -> Ordering {
-        if self.0 == other.0 {
-            return Ordering::Equal;
+        let (a, b) = (self.0.as_bytes(), other.0.as_bytes());
+        let Some(differs) = first_difference(a, b) else { return a.len().cmp(&b.len()) };
+        // The text in which the buffers part begins at the same place in both; before it, lengths are the same too.
+        let mut start = 0;
+        loop {
+            let (head, length) = text_at(&a[start..]);
+            let next = start + head + length;
+            if differs < start + head {
+                // The lengths differ, so the texts may part anywhere, or one goes on where the other ends.
+                let (other_head, other_length) = text_at(&b[start..]);
+                return a[start + head..next].cmp(&b[start + other_head..start + other_head + other_length]);
+            }
+            if differs < next {
+                return a[differs].cmp(&b[differs]);
+            }
+            start = next;
         }
-        self.iter().cmp(other.iter())
+    }
+}
+
+/// Where two buffers differ first; None if one is the begin of the other.
+fn first_difference(a: &[u8], b: &[u8]) -> Option<usize> {
+    let ((a_words, _), (b_words, _)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    let same = a_words.iter().zip(b_words).take_while(|(a, b)| a == b).count() * 8;
+    a[same..].iter().zip(&b[same..]).position(|(a, b)| a != b).map(|at| same + at)
+}
+
+/// Bytes of the length, and the length, of the text at the begin of a buffer.
+fn text_at(bytes: &[u8]) -> (usize, usize) {
+    match usize::from(bytes[0]) {
+        short if short < SHORT => (1, short),
+        _ => (5, bytes[1..5].iter().fold(0, |sum, b| (sum << 6) | usize::from(*b))),
     }
 }
 
@@ -433,6 +465,27 @@ mod tests {
         for (i, a) in ascending.iter().enumerate() {
             for (j, b) in ascending.iter().enumerate() {
                 assert_eq!(a.cmp(b), i.cmp(&j), "{a} {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn order_is_that_of_the_pairs_whatever_their_lengths() {
+        let mut random = crate::testing::Random::new(1);
+        let texts = ["", "a", "b", "ab", "aé", "a\u{1}", "a\u{7f}"].map(str::to_owned);
+        let long = [126, 127, 128, 200, 4_095, 4_160].map(|length| "a".repeat(length));
+        let texts: Vec<String> = texts.into_iter().chain(long).collect();
+        let mut set = || {
+            let pairs = (0..random.below(4)).map(|_| {
+                let name = texts[1 + random.below(texts.len() - 1)].clone();
+                (name, texts[random.below(texts.len())].clone())
+            });
+            Labels::from_pairs(pairs.collect::<Vec<_>>())
+        };
+        let sets: Vec<Labels> = (0..300).map(|_| set()).collect();
+        for a in &sets {
+            for b in &sets {
+                assert_eq!(a.cmp(b), a.iter().cmp(b.iter()), "{a} {b}");
             }
         }
     }

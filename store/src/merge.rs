@@ -1,9 +1,6 @@
 //! The merge of sorted streams of series: pure, without I/O or waiting. Equal labels become one series, equal lanes within it
 //! one lane. Whoever feeds it decides when to wait.
 
-use std::cmp::Ordering;
-use std::collections::BinaryHeap;
-use std::collections::binary_heap::PeekMut;
 use std::vec;
 
 use crate::budget::Reservation;
@@ -17,10 +14,11 @@ const BATCH_BYTES: usize = 4 << 20;
 /// Streams of series while they are merged.
 ///
 /// A stream is *hungry* until its next batch was pushed or it was closed; nothing is merged while one is. Invariant: the heap
-/// holds one series of each stream that is neither hungry nor closed.
+/// names each stream that is neither hungry nor closed, and each of these has a series left.
 pub struct Merge {
     streams: Vec<Stream>,
-    heads: BinaryHeap<Head>,
+    /// Streams as a binary heap: none comes before its parent. Series stay where they are until they are the next.
+    heap: Vec<usize>,
     /// Hungry streams that [`Merge::take_hungry`] has not named yet.
     unnamed: Vec<usize>,
     hungry: usize,
@@ -46,31 +44,12 @@ struct Stream {
     last: Option<Labels>,
 }
 
-/// The next series of a stream. The greatest in the heap is that with the least labels, of the first stream.
-struct Head {
-    series: Series,
-    stream: usize,
-}
-
-impl Ord for Head {
-    fn cmp(&self, other: &Self) -> Ordering {
-        other.series.labels.cmp(&self.series.labels).then(other.stream.cmp(&self.stream))
+impl Stream {
+    /// Labels of the next series.
+    fn next_labels(&self) -> Option<&Labels> {
+        self.rest.as_slice().first().map(|series| &series.labels)
     }
 }
-
-impl PartialOrd for Head {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Head {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Head {}
 
 /// What [`Merge::advance`] came to.
 #[derive(Debug)]
@@ -88,7 +67,7 @@ impl Merge {
     pub fn new(streams: usize) -> Self {
         Self {
             streams: (0..streams).map(|_| Stream::default()).collect(),
-            heads: BinaryHeap::with_capacity(streams),
+            heap: Vec::with_capacity(streams),
             unnamed: (0..streams).collect(),
             hungry: streams,
             series: Vec::new(),
@@ -128,10 +107,9 @@ impl Merge {
         state.share = batch.held.bytes() / batch.series.len();
         state.held = Some(batch.held);
         state.rest = batch.series.into_iter();
-        if let Some(series) = state.rest.next() {
-            self.heads.push(Head { series, stream });
-            self.hungry -= 1;
-        }
+        self.hungry -= 1;
+        self.heap.push(stream);
+        self.rise(self.heap.len() - 1);
         Ok(())
     }
 
@@ -154,7 +132,7 @@ impl Merge {
                 return Step::Batch(batch);
             }
             let Some(mut series) = self.pop() else { return Step::Done };
-            while self.heads.peek().is_some_and(|head| head.series.labels == series.labels) {
+            while self.heap.first().is_some_and(|next| self.streams[*next].next_labels() == Some(&series.labels)) {
                 if let Some(other) = self.pop() {
                     join(&mut series, other);
                 }
@@ -175,24 +153,26 @@ impl Merge {
         }
         self.bytes = 0;
         let held = self.held.take()?;
-        Some(SeriesBatch::new(std::mem::take(&mut self.series), held))
+        // The next batch will be about as large.
+        let next = Vec::with_capacity(self.series.len());
+        Some(SeriesBatch::new(std::mem::replace(&mut self.series, next), held))
     }
 
-    /// The least series, and the next one of its stream in its place.
+    /// The least series. Its stream finds its new place, or is hungry.
     fn pop(&mut self) -> Option<Series> {
-        let mut head = self.heads.peek_mut()?;
-        let stream = head.stream;
+        let stream = *self.heap.first()?;
         let state = &mut self.streams[stream];
         self.bytes += state.share;
-        if let Some(next) = state.rest.next() {
+        let series = state.rest.next()?;
+        if !state.rest.as_slice().is_empty() {
             if state.owed == 0 {
                 self.owing.push(stream);
             }
             // At least one, so that the stream is named once only.
             state.owed += state.share.max(1);
-            return Some(std::mem::replace(&mut head.series, next));
+            self.sink();
+            return Some(series);
         }
-        let series = PeekMut::pop(head).series;
         state.owed = 0;
         if let Some(rest) = state.held.take() {
             take_over(&mut self.held, rest);
@@ -200,7 +180,42 @@ impl Merge {
         self.owing.retain(|owing| *owing != stream);
         self.unnamed.push(stream);
         self.hungry += 1;
+        self.heap.swap_remove(0);
+        self.sink();
         Some(series)
+    }
+
+    /// Whether the next series of stream `a` comes before that of `b`; of equal ones that of the first stream does.
+    fn is_before(&self, a: usize, b: usize) -> bool {
+        self.streams[a].next_labels().cmp(&self.streams[b].next_labels()).then(a.cmp(&b)).is_lt()
+    }
+
+    /// Moves the stream at position `at` of the heap up to its place.
+    fn rise(&mut self, mut at: usize) {
+        while at > 0 && self.is_before(self.heap[at], self.heap[(at - 1) / 2]) {
+            self.heap.swap(at, (at - 1) / 2);
+            at = (at - 1) / 2;
+        }
+    }
+
+    /// Moves the first stream of the heap down to its place.
+    fn sink(&mut self) {
+        let mut at = 0;
+        loop {
+            let (left, right) = (2 * at + 1, 2 * at + 2);
+            let Some(mut next) = self.heap.get(left).copied() else { return };
+            let mut child = left;
+            if let Some(other) = self.heap.get(right).copied()
+                && self.is_before(other, next)
+            {
+                (child, next) = (right, other);
+            }
+            if !self.is_before(next, self.heap[at]) {
+                return;
+            }
+            self.heap.swap(at, child);
+            at = child;
+        }
     }
 }
 
@@ -227,15 +242,12 @@ mod tests {
 
     use super::*;
     use crate::testing::Random;
-    use crate::{Budget, Chunk, Encoding, Lane, LaneChunks, StoreErrorKind};
+    use crate::{Budget, Chunk, Encoding, Lane, StoreErrorKind};
 
     fn series(label: usize, lane: usize, time: i64) -> Series {
         let chunk = Chunk { min_time: time, max_time: time, encoding: Encoding::Xor, data: bytes::Bytes::new() };
         let lane = Lane { replica: Labels::from_pairs([("replica", lane.to_string())]), store: None };
-        Series {
-            labels: Labels::from_pairs([("a", format!("{label:03}"))]),
-            lanes: vec![LaneChunks { lane, chunks: vec![chunk] }],
-        }
+        Series::of_lane(Labels::from_pairs([("a", format!("{label:03}"))]), lane, [chunk])
     }
 
     fn batch(budget: &Budget, series: Vec<Series>) -> SeriesBatch {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
+use smallvec::{SmallVec, smallvec};
 
 use crate::budget::Reservation;
 use crate::labels::Labels;
@@ -97,16 +98,23 @@ pub struct LaneChunks {
     /// Whose chunks these are.
     pub lane: Lane,
     /// Chunks, which may reach beyond the asked time range.
-    pub chunks: Vec<Chunk>,
+    pub chunks: SmallVec<[Chunk; 1]>,
 }
 
-/// One logical series.
+/// One logical series. Lists of one are part of it: a question about now finds one lane and one chunk in most series.
 #[derive(Debug, Clone)]
 pub struct Series {
     /// Labels without the replica labels that were asked to be removed.
     pub labels: Labels,
     /// At least one lane, lanes unique, in no special order.
-    pub lanes: Vec<LaneChunks>,
+    pub lanes: SmallVec<[LaneChunks; 1]>,
+}
+
+impl Series {
+    /// A series of one lane.
+    pub fn of_lane(labels: Labels, lane: Lane, chunks: impl Into<SmallVec<[Chunk; 1]>>) -> Self {
+        Self { labels, lanes: smallvec![LaneChunks { lane, chunks: chunks.into() }] }
+    }
 }
 
 /// Some hundred series in label order, and the memory they hold.

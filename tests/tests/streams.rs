@@ -21,8 +21,8 @@ use masthead_store::coverage::Outcome;
 use masthead_store::remote::{RemoteOptions, RemoteStore};
 use masthead_store::serve::{ServeOptions, StoreService, listen};
 use masthead_store::{
-    Allowance, Budget, Chunk, Gap, LabelAnswer, Labels, Lane, LaneChunks, Select, Series, SeriesBatch, SeriesStream,
-    Store, StoreInfo, StoreState, chunk,
+    Allowance, Budget, Chunk, Gap, LabelAnswer, Labels, Lane, Select, Series, SeriesBatch, SeriesStream, Store,
+    StoreInfo, StoreState, chunk,
 };
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -67,7 +67,7 @@ fn series(metric: &str, pod: usize, samples: usize) -> Series {
     let times: Vec<i64> = (0..samples as i64).map(|i| i * SCRAPE).collect();
     let values: Vec<f64> = (0..samples).map(|i| value(metric, pod, i)).collect();
     let chunks = chunk::encode(&times, &values);
-    Series { labels: labels(metric, pod), lanes: vec![LaneChunks { lane: Lane::default(), chunks }] }
+    Series::of_lane(labels(metric, pod), Lane::default(), chunks)
 }
 
 /// A store of one metric or two; it counts the batches that it handed out and knows when nobody reads any more.

@@ -7,8 +7,8 @@ use futures::{FutureExt, StreamExt, stream};
 use masthead_store::select::admits;
 use masthead_store::series::BATCH_SERIES_MAX;
 use masthead_store::{
-    Allowance, Chunk, Gap, LabelAnswer, LabelStrings, Labels, LabelsBuilder, Lane, LaneChunks, Matcher, Millis, Select,
-    Series, SeriesBatch, SeriesStream, Store, StoreInfo, StoreState, chunk,
+    Allowance, Chunk, Gap, LabelAnswer, LabelStrings, Labels, LabelsBuilder, Lane, Matcher, Millis, Select, Series,
+    SeriesBatch, SeriesStream, Store, StoreInfo, StoreState, chunk,
 };
 
 use super::fleet::{Member, Metric};
@@ -57,9 +57,8 @@ impl LiveStore {
         };
         let mut series: Vec<_> = self
             .matching(&request.matchers)
-            .map(|(labels, metric)| Series {
-                labels: labels.without(&request.replica_labels),
-                lanes: vec![LaneChunks { lane: lane.clone(), chunks: chunks_of(metric) }],
+            .map(|(labels, metric)| {
+                Series::of_lane(labels.without(&request.replica_labels), lane.clone(), chunks_of(metric))
             })
             .collect();
         // Removing a label may change the order.

@@ -48,7 +48,7 @@ impl Operator for Scan {
         loop {
             cx.check()?;
             let Some(series) = self.input.next()? else { return Ok(None) };
-            let mut batch = compute(&series.series, &self.kernel, args, &self.scratch, &self.spec, cx)?;
+            let mut batch = compute(series.series, &self.kernel, args, &self.scratch, &self.spec, cx)?;
             if !batch.is_empty() {
                 super::rename(&mut batch, self.spec.names);
                 return Ok(Some(batch));
@@ -187,7 +187,7 @@ struct Computed {
 
 /// Computes the rows of some series; those without any point are left out.
 fn compute(
-    series: &[Series],
+    series: Vec<Series>,
     kernel: &Kernel,
     args: &[f64],
     pool: &ScratchPool,
@@ -205,7 +205,7 @@ fn compute(
         Ok(Computed { has_cells, samples: scratch.samples.len(), notes })
     };
     let computed: Vec<Result<Computed, QueryError>> = match &cx.pool {
-        Some(threads) if series.len() > 1 => {
+        Some(threads) if is_worth_threads(&series, steps) => {
             let rows = rows_a_task(series.len(), threads.current_num_threads());
             let tasks = batch.values.par_chunks_mut(rows * steps).zip(series.par_chunks(rows));
             let task = |(out, series): (&mut [f64], &[Series])| -> Vec<_> {
@@ -223,6 +223,15 @@ fn compute(
     Ok(batch)
 }
 
+/// Whether a batch is so much work that handing parts of it to other threads, some ten µs, costs less than it saves.
+fn is_worth_threads(series: &[Series], steps: usize) -> bool {
+    /// A byte of a chunk is about one sample, which takes as long as one step.
+    const WORK_MIN: usize = 50_000;
+    let chunks = series.iter().flat_map(|series| &series.lanes).flat_map(|lane| &lane.chunks);
+    let work = series.len() * steps + chunks.map(|chunk| chunk.data.len()).sum::<usize>();
+    series.len() > 1 && work >= WORK_MIN
+}
+
 /// Rows a task: few enough that no thread waits long for another, many enough to pay for the hand-over.
 fn rows_a_task(rows: usize, threads: usize) -> usize {
     rows.div_ceil(threads * 4).clamp(1, 16)
@@ -230,7 +239,7 @@ fn rows_a_task(rows: usize, threads: usize) -> usize {
 
 /// Moves the rows that have points together, prints their notes, and counts.
 fn keep_rows(
-    series: &[Series],
+    series: Vec<Series>,
     computed: Vec<Result<Computed, QueryError>>,
     spec: &ScanSpec,
     batch: &mut Batch,
@@ -238,16 +247,16 @@ fn keep_rows(
 ) -> Result<(), QueryError> {
     let steps = batch.steps;
     let mut held = 0;
-    for (i, computed) in computed.into_iter().enumerate() {
+    for (i, (series, computed)) in series.into_iter().zip(computed).enumerate() {
         let Computed { has_cells, samples, notes } = computed?;
-        notes.report(&series[i].labels, has_cells, spec, cx)?;
+        notes.report(&series.labels, has_cells, spec, cx)?;
         held += samples;
         if has_cells {
             let kept = batch.labels.len();
             if kept < i {
                 batch.values.copy_within(i * steps..(i + 1) * steps, kept * steps);
             }
-            batch.labels.push(series[i].labels.clone());
+            batch.labels.push(series.labels);
             batch.drop_name.push(false);
             held += steps;
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use masthead_store::samples::STALE;
-use masthead_store::{Budget, Labels, Lane, LaneChunks, Matcher, Series, SeriesBatch, chunk};
+use masthead_store::{Budget, Labels, Lane, Matcher, Series, SeriesBatch, chunk};
 
 use super::{Context, Input, Value, evaluate};
 use crate::annotations::{Annotations, Severity};
@@ -58,7 +58,7 @@ fn series_of(data: &str) -> Vec<Series> {
                 values.split_whitespace().map(|cell| if cell == "_" { STALE } else { cell.parse().unwrap() }).collect();
             let times: Vec<i64> = (0..values.len() as i64).map(|i| i * STEP).collect();
             let chunks = chunk::encode(&times, &values);
-            Series { labels: labels_of(labels), lanes: vec![LaneChunks { lane: Lane::default(), chunks }] }
+            Series::of_lane(labels_of(labels), Lane::default(), chunks)
         })
         .collect();
     series.sort_by(|a, b| a.labels.cmp(&b.labels));
@@ -403,7 +403,7 @@ impl Input for Endless {
                 ("job", &(i % 3).to_string()),
             ]);
             let chunks = chunk::encode(&[0, 50 * STEP], &[1.0, 2.0]);
-            Series { labels, lanes: vec![LaneChunks { lane: Lane::default(), chunks }] }
+            Series::of_lane(labels, Lane::default(), chunks)
         };
         let series: Vec<Series> = (self.left..from).rev().map(one).collect();
         let held = self.budget.reserve("test", series.len() * 200)?;

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 use futures::future::try_join_all;
+use smallvec::SmallVec;
 
 use super::Access;
 use super::cursor::Cursor;
@@ -95,7 +96,7 @@ impl Batches {
         let mut all: Vec<Series> = Vec::with_capacity(entries.len());
         let mut last = 0;
         for entry in entries {
-            let own: Vec<Chunk> = chunks.take(entry.chunks.len()).flatten().collect();
+            let own: SmallVec<[Chunk; 1]> = chunks.take(entry.chunks.len()).flatten().collect();
             if own.is_empty() && !self.labels_only {
                 continue;
             }
@@ -105,7 +106,7 @@ impl Batches {
                     Some(lane) if last == entry.lane => lane.chunks.extend(own),
                     _ => series.lanes.push(LaneChunks { lane: lane(), chunks: own }),
                 },
-                _ => all.push(Series { lanes: vec![LaneChunks { lane: lane(), chunks: own }], labels: entry.labels }),
+                _ => all.push(Series::of_lane(entry.labels, lane(), own)),
             }
             last = entry.lane;
         }

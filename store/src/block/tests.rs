@@ -65,7 +65,7 @@ async fn collect(stream: SeriesStream) -> Result<Vec<Series>, StoreError> {
 async fn series_of(folder: &Path) -> Result<Vec<(Labels, Vec<Chunk>)>, StoreError> {
     let (access, block) = (access(folder.parent().unwrap()), block_of(folder));
     let all = collect(select(access, block, Arc::new(request(vec![])), Budget::unlimited())).await?;
-    Ok(all.into_iter().map(|mut one| (one.labels, one.lanes.remove(0).chunks)).collect())
+    Ok(all.into_iter().map(|mut one| (one.labels, one.lanes.remove(0).chunks.into_vec())).collect())
 }
 
 fn store_of(directory: &Path, labels: &[(&str, &str)]) -> BlockStore {
@@ -239,7 +239,7 @@ async fn large_things_are_read_to_their_ends() {
         let one = request(vec![Matcher::equal("n", labels.value("n"))]);
         let found = all_of(&store, one).await.unwrap();
         assert_eq!(found.len(), 1);
-        assert!(found[0].labels == labels && found[0].lanes[0].chunks == chunks);
+        assert!(found[0].labels == labels && found[0].lanes[0].chunks[..] == chunks);
     }
     let late = Select { min_time: 250_000, max_time: 250_000, ..request(vec![]) };
     let found = all_of(&store, late).await.unwrap();
@@ -677,7 +677,7 @@ async fn another_object_store_gives_the_same() {
         for _ in 0..2 {
             let one = || request(vec![Matcher::equal("__name__", name)]);
             let strip = |all: Vec<Series>| -> Vec<(Labels, Vec<Chunk>)> {
-                all.into_iter().map(|mut s| (s.labels, s.lanes.remove(0).chunks)).collect()
+                all.into_iter().map(|mut s| (s.labels, s.lanes.remove(0).chunks.into_vec())).collect()
             };
             let (ours, theirs) = (all_of(&store, one()).await.unwrap(), all_of(&local, one()).await.unwrap());
             assert!(strip(ours) == strip(theirs), "{name}");

@@ -233,7 +233,7 @@ fn a_part_is_answered_like_the_whole() {
 fn series_of(lanes: &[Samples]) -> Series {
     let chunks = |samples: &Samples| encode(&samples.timestamps, &samples.values);
     let lane = |i: usize| Lane { replica: Labels::from_pairs([("replica", i.to_string())]), store: None };
-    let lanes = lanes.iter().enumerate().map(|(i, s)| LaneChunks { lane: lane(i), chunks: chunks(s) }).collect();
+    let lanes = lanes.iter().enumerate().map(|(i, s)| LaneChunks { lane: lane(i), chunks: chunks(s).into() }).collect();
     Series { labels: Labels::empty(), lanes }
 }
 

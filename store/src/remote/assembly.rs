@@ -7,7 +7,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::Peer;
 use super::frame::{self, FrameSeries};
@@ -27,11 +27,12 @@ pub(super) struct Assembly {
     ask: Ask,
     strip: Vec<Box<str>>,
     held: Held,
-    /// Series that are whole. Ascending, unless they are collected.
-    ready: Vec<Series>,
+    /// Series in the order in which they came. Unless they are collected they ascend, and to the last one more may come.
+    series: Vec<Series>,
+    /// Of all of them.
     cost: Cost,
-    /// The last series, to which more may come.
-    open: Option<(Series, Cost)>,
+    /// Of the last one.
+    last_cost: Cost,
     collecting: Collecting,
     /// Messages were taken since something was handed over.
     stirred: bool,
@@ -67,6 +68,12 @@ impl Cost {
         self.own += other.own;
     }
 
+    fn subtract(&mut self, other: Cost) {
+        self.frames -= other.frames;
+        self.chunks -= other.chunks;
+        self.own -= other.own;
+    }
+
     fn total(self) -> usize {
         self.frames + self.own
     }
@@ -82,9 +89,9 @@ impl Assembly {
             peer,
             ask,
             strip,
-            ready: Vec::new(),
+            series: Vec::new(),
             cost: Cost::default(),
-            open: None,
+            last_cost: Cost::default(),
             stirred: false,
             warning: None,
             without_raw: 0,
@@ -121,62 +128,58 @@ impl Assembly {
             chunks: read.chunks.iter().map(|chunk| chunk.data.len()).sum(),
             own: read.labels.size_bytes()
                 + size_of::<Series>()
-                + size_of::<LaneChunks>()
-                + read.chunks.capacity() * size_of::<Chunk>(),
+                + if read.chunks.spilled() { read.chunks.capacity() * size_of::<Chunk>() } else { 0 },
         };
         self.held.take(cost.own)?;
         let lane = match &self.ask.lane {
             Some(lane) => lane.clone(),
             None => lane(&self.peer.id, read.stripped.unwrap_or_default()),
         };
-        let series = Series { labels: read.labels, lanes: vec![LaneChunks { lane, chunks: read.chunks }] };
+        let series = Series::of_lane(read.labels, lane, read.chunks);
         if let Collecting::Runs(_) = self.collecting {
             return self.collect(series, cost);
         }
-        let order = self.open.as_ref().map_or(Ordering::Less, |(open, _)| open.labels.cmp(&series.labels));
-        match (order, &mut self.open) {
-            (Ordering::Equal, Some((open, open_cost))) => {
-                open_cost.add(cost);
-                self.peer.join(open, series, self.ask.may_fold);
+        match self.series.last_mut().map_or(Ordering::Less, |last| last.labels.cmp(&series.labels)) {
+            Ordering::Less => {
+                self.series.push(series);
+                self.last_cost = Cost::default();
             }
-            (Ordering::Greater, Some((open, _))) => {
-                let (before, labels) = (open.labels.clone(), series.labels.clone());
-                if self.peer.stats.break_order() {
-                    tracing::warn!(store = %self.peer.id, "store is out of order: {labels} comes after {before}");
-                }
-                self.begin_to_collect(&before, &labels)?;
-                self.collect(series, cost)?;
-            }
-            _ => {
-                self.close();
-                self.open = Some((series, cost));
+            Ordering::Equal => self.join_last(series),
+            Ordering::Greater => {
+                self.begin_to_collect(&series.labels)?;
+                return self.collect(series, cost);
             }
         }
+        self.cost.add(cost);
+        self.last_cost.add(cost);
         Ok(())
     }
 
-    /// Nothing more comes for the last series.
-    fn close(&mut self) {
-        if let Some((series, cost)) = self.open.take() {
-            self.ready.push(series);
-            self.cost.add(cost);
+    /// Adds to the last series what came of it in a further message.
+    fn join_last(&mut self, more: Series) {
+        if let Some(last) = self.series.last_mut() {
+            self.peer.join(last, more, self.ask.may_fold);
         }
     }
 
-    fn begin_to_collect(&mut self, before: &Labels, labels: &Labels) -> Result<(), StoreError> {
+    fn begin_to_collect(&mut self, labels: &Labels) -> Result<(), StoreError> {
+        let before = self.series.last().map(|last| last.labels.clone()).unwrap_or_default();
+        if self.peer.stats.break_order() {
+            tracing::warn!(store = %self.peer.id, "store is out of order: {labels} comes after {before}");
+        }
         if let Collecting::TooLate = self.collecting {
             return Err(StoreError::corrupt(format!(
                 "read series: {labels} comes after {before}; from now on the peer's answers are collected and sorted"
             )));
         }
         self.collecting = Collecting::Runs(Vec::new());
-        self.close();
+        self.last_cost = Cost::default();
         self.close_run();
         Ok(())
     }
 
     fn collect(&mut self, series: Series, cost: Cost) -> Result<(), StoreError> {
-        self.ready.push(series);
+        self.series.push(series);
         self.cost.add(cost);
         if self.is_full() {
             self.close_run();
@@ -187,15 +190,15 @@ impl Assembly {
     /// Sorts what was collected since the last run.
     fn close_run(&mut self) {
         self.peer.stats.collected(self.cost.frames);
-        let mut sorted = std::mem::take(&mut self.ready);
+        let mut sorted = std::mem::take(&mut self.series);
         sorted.sort_by(|a, b| a.labels.cmp(&b.labels));
         for series in sorted {
-            match self.ready.last_mut().filter(|last| last.labels == series.labels) {
-                Some(last) => self.peer.join(last, series, self.ask.may_fold),
-                None => self.ready.push(series),
+            match self.series.last() {
+                Some(last) if last.labels == series.labels => self.join_last(series),
+                _ => self.series.push(series),
             }
         }
-        let run = self.ready_batch();
+        let run = self.take_all();
         if let (Collecting::Runs(runs), Some(run)) = (&mut self.collecting, run) {
             runs.push(run);
         }
@@ -203,7 +206,7 @@ impl Assembly {
 
     /// Whether a batch should be handed over though more is ready.
     pub(super) fn is_full(&self) -> bool {
-        self.ready.len() >= BATCH_SERIES_MAX || self.cost.frames >= BATCH_BYTES
+        self.series.len() > BATCH_SERIES_MAX || self.cost.frames - self.last_cost.frames >= BATCH_BYTES
     }
 
     /// What can be handed over. While the answer is collected that is an empty batch, as a sign of life, if something came.
@@ -212,16 +215,25 @@ impl Assembly {
         if let Collecting::Runs(_) = self.collecting {
             return stirred.then(|| SeriesBatch::new(Vec::new(), self.held.split(0)));
         }
-        let batch = self.ready_batch()?;
+        let last = self.series.pop()?;
+        let last_cost = std::mem::take(&mut self.last_cost);
+        self.cost.subtract(last_cost);
+        let batch = self.take_all();
+        self.series.push(last);
+        (self.cost, self.last_cost) = (last_cost, last_cost);
+        let batch = batch?;
         self.collecting = Collecting::TooLate;
         Some(batch)
     }
 
-    fn ready_batch(&mut self) -> Option<SeriesBatch> {
-        let (mut series, cost) = (std::mem::take(&mut self.ready), std::mem::take(&mut self.cost));
-        if series.is_empty() {
+    fn take_all(&mut self) -> Option<SeriesBatch> {
+        let cost = std::mem::take(&mut self.cost);
+        if self.series.is_empty() {
             return None;
         }
+        // The next batch will be about as large.
+        let next = Vec::with_capacity(self.series.len() + 1);
+        let mut series = std::mem::replace(&mut self.series, next);
         let mut held = self.held.split(cost.total());
         // Chunks pin the messages they came in: where most of these is something else, they are better copied out.
         if cost.chunks < cost.frames / 2 {
@@ -234,12 +246,11 @@ impl Assembly {
     /// All that was not handed over, ascending, and why it is not all that the peer has, if so.
     pub(super) fn finish(mut self) -> (Merge, Option<StoreError>) {
         let incomplete = self.incomplete();
-        self.close();
         let runs = if let Collecting::Runs(_) = self.collecting {
             self.close_run();
             std::mem::replace(&mut self.collecting, Collecting::TooLate)
         } else {
-            Collecting::Runs(self.ready_batch().into_iter().collect())
+            Collecting::Runs(self.take_all().into_iter().collect())
         };
         let Collecting::Runs(runs) = runs else { return (Merge::new(0), incomplete) };
         let mut merge = Merge::new(runs.len());
@@ -275,11 +286,14 @@ pub(super) fn next_merged(merge: &mut Merge) -> Option<SeriesBatch> {
 
 /// Gives the chunks, which have `bytes` bytes, a buffer of their own.
 fn copy_out(series: &mut [Series], bytes: usize) {
-    let mut buffer = BytesMut::with_capacity(bytes);
-    let lanes = series.iter_mut().flat_map(|series| &mut series.lanes);
-    for chunk in lanes.flat_map(|lane| &mut lane.chunks) {
-        buffer.extend_from_slice(&chunk.data);
-        chunk.data = buffer.split().freeze();
+    let mut buffer = Vec::with_capacity(bytes);
+    let chunks = || series.iter().flat_map(|series| &series.lanes).flat_map(|lane| &lane.chunks);
+    chunks().for_each(|chunk| buffer.extend_from_slice(&chunk.data));
+    let buffer = Bytes::from(buffer);
+    let mut at = 0;
+    for chunk in series.iter_mut().flat_map(|series| &mut series.lanes).flat_map(|lane| &mut lane.chunks) {
+        chunk.data = buffer.slice(at..at + chunk.data.len());
+        at += chunk.data.len();
     }
 }
 

@@ -2,6 +2,7 @@
 //! prost's owned decoding of the same message costs seven times as much.
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use super::wire::{Fields, Malformed, Value};
 use crate::labels::LENGTH_MAX;
@@ -15,7 +16,7 @@ pub(super) struct FrameSeries {
     /// The labels that were stripped, if there were any.
     pub(super) stripped: Option<Labels>,
     /// Chunks in the order in which they came; `data` are slices of the message.
-    pub(super) chunks: Vec<Chunk>,
+    pub(super) chunks: SmallVec<[Chunk; 1]>,
     /// Chunks that hold other columns than raw samples, or nothing.
     pub(super) without_raw: usize,
     /// Bytes of the series in the message.
@@ -33,16 +34,17 @@ pub(super) fn parse(
     each: &mut impl FnMut(FrameSeries) -> Result<(), StoreError>,
 ) -> Result<Option<String>, StoreError> {
     let mut fields = Fields::new(message);
+    let mut scratch = Scratch { pairs: Vec::with_capacity(16), text: String::with_capacity(256) };
     let mut warning = None;
     while let Some((number, value)) = fields.next().map_err(corrupt)? {
         match number {
-            1 => each(series(message, value.bytes().map_err(corrupt)?, strip)?)?,
+            1 => each(series(message, value.bytes().map_err(corrupt)?, strip, &mut scratch)?)?,
             2 => warning = Some(String::from_utf8_lossy(value.bytes().map_err(corrupt)?).into_owned()),
             4 => {
                 let mut batch = Fields::new(value.bytes().map_err(corrupt)?);
                 while let Some((number, value)) = batch.next().map_err(corrupt)? {
                     if number == 1 {
-                        each(series(message, value.bytes().map_err(corrupt)?, strip)?)?;
+                        each(series(message, value.bytes().map_err(corrupt)?, strip, &mut scratch)?)?;
                     }
                 }
             }
@@ -56,9 +58,20 @@ fn corrupt(malformed: Malformed) -> StoreError {
     StoreError::corrupt(format!("read a message of series: {}", malformed.0))
 }
 
-fn series(message: &Bytes, bytes: &[u8], strip: &[Box<str>]) -> Result<FrameSeries, StoreError> {
-    let mut pairs: Vec<(&str, &str)> = Vec::with_capacity(16);
-    let mut chunks = Vec::new();
+/// Memory for the labels of one series after the other.
+struct Scratch<'a> {
+    pairs: Vec<(&'a str, &'a str)>,
+    text: String,
+}
+
+fn series<'a>(
+    message: &Bytes,
+    bytes: &'a [u8],
+    strip: &[Box<str>],
+    Scratch { pairs, text }: &mut Scratch<'a>,
+) -> Result<FrameSeries, StoreError> {
+    pairs.clear();
+    let mut chunks = SmallVec::new();
     let mut without_raw = 0;
     let mut fields = Fields::new(bytes);
     while let Some((number, value)) = fields.next().map_err(corrupt)? {
@@ -72,15 +85,20 @@ fn series(message: &Bytes, bytes: &[u8], strip: &[Box<str>]) -> Result<FrameSeri
         }
     }
     if !pairs.is_sorted_by(|a, b| a.0 < b.0) {
-        sort(&mut pairs);
+        sort(pairs);
     }
-    let stripped = strip_labels(&mut pairs, strip);
-    Ok(FrameSeries { labels: Labels::from_sorted(pairs), stripped, chunks, without_raw, bytes: bytes.len() })
+    let stripped = strip_labels(pairs, strip);
+    let labels = Labels::from_sorted_in(text, pairs.iter().copied());
+    Ok(FrameSeries { labels, stripped, chunks, without_raw, bytes: bytes.len() })
 }
 
 fn label(value: Value<'_>) -> Result<(&str, &str), Malformed> {
+    let bytes = value.bytes()?;
+    if let Some(pair) = short_label(bytes) {
+        return Ok(pair);
+    }
     let (mut name, mut text) = ("", "");
-    let mut fields = Fields::new(value.bytes()?);
+    let mut fields = Fields::new(bytes);
     while let Some((number, value)) = fields.next()? {
         match number {
             1 => name = value.text()?,
@@ -92,6 +110,19 @@ fn label(value: Value<'_>) -> Result<(&str, &str), Malformed> {
         return Err(Malformed("a label is longer than 16 MiB"));
     }
     Ok((name, text))
+}
+
+/// A label as writers write nearly all: its name, then its value, both shorter than 128 bytes.
+fn short_label(bytes: &[u8]) -> Option<(&str, &str)> {
+    const NAME: u8 = 1 << 3 | 2;
+    const VALUE: u8 = 2 << 3 | 2;
+    // Tags and short lengths are ASCII, so that one look tells whether both texts are UTF-8.
+    let text = std::str::from_utf8(bytes).ok()?;
+    let [NAME, length, rest @ ..] = bytes else { return None };
+    let (name, rest) = rest.split_at_checked(usize::from(*length))?;
+    let [VALUE, length, value @ ..] = rest else { return None };
+    (usize::from(*length) == value.len()).then_some(())?;
+    Some((text.get(2..2 + name.len())?, text.get(bytes.len() - value.len()..)?))
 }
 
 /// Sorts by name; of several pairs with one name the last one stays, as in [`Labels::from_pairs`].
@@ -206,6 +237,34 @@ mod tests {
         let inside = bytes.as_ptr_range();
         assert!(series.chunks.iter().all(|c| inside.contains(&c.data.as_ptr())), "a chunk was copied");
         assert_eq!(&series.chunks[0].data[..], b"xor");
+    }
+
+    /// Whatever the order and the lengths of name and value, and where a field comes twice or is unknown.
+    #[test]
+    fn labels_are_read_however_they_are_written() {
+        let name: &[u8] = &[0x0a, 1, b'a'];
+        let value: &[u8] = &[0x12, 2, 0xc3, 0xbc];
+        let read = |parts: &[&[u8]]| label(Value::Bytes(&parts.concat())).map(|(n, v)| (n.to_owned(), v.to_owned()));
+        let expected = Ok(("a".to_owned(), "ü".to_owned()));
+        for parts in [
+            &[name, value][..],
+            &[value, name],
+            &[&[0x0a, 1, b'b'], name, value],
+            &[name, value, &[0x18, 7]],
+            &[name, &[0x12, 0x82, 0, 0xc3, 0xbc]],
+        ] {
+            assert_eq!(read(parts), expected, "{parts:x?}");
+        }
+        assert_eq!(read(&[name]), Ok(("a".to_owned(), String::new())));
+        for length in [126, 127, 128, 300] {
+            let long = "é".repeat(length / 2) + &"x".repeat(length % 2);
+            let written = proto::Label { name: long.clone(), value: long.clone() }.encode_to_vec();
+            assert_eq!(read(&[&written]), Ok((long.clone(), long)));
+        }
+        // A letter cut in two between name and value is not UTF-8, nor is a name or a value that ends too early.
+        for parts in [&[&[0x0a, 1, 0xc3, 0x12, 1, 0xbc][..]][..], &[name, &[0x12, 3, b'x']], &[&[0x0a, 9, b'x']]] {
+            assert!(read(parts).is_err(), "{parts:x?}");
+        }
     }
 
     #[test]

@@ -60,7 +60,7 @@ fn shortcomings_name_store_labels_and_times() {
 
 mod frames {
     use super::super::frame;
-    use crate::{Chunk, Encoding, Labels, Lane, LaneChunks, Series, StoreErrorKind};
+    use crate::{Chunk, Encoding, Labels, Lane, Series, StoreErrorKind};
     use masthead_proto::thanos;
     use prost::Message as _;
 
@@ -70,7 +70,7 @@ mod frames {
 
     fn series(chunks: Vec<Chunk>) -> Series {
         let labels = Labels::from_pairs([("__name__", "up".to_owned()), ("long", "ü".repeat(300))]);
-        Series { labels, lanes: vec![LaneChunks { lane: Lane::default(), chunks }] }
+        Series::of_lane(labels, Lane::default(), chunks)
     }
 
     /// What is written by hand is what the generated code reads.

@@ -105,10 +105,10 @@ impl Data {
             let lanes = answer.entry(labels.without(&request.replica_labels)).or_default();
             match lanes.iter_mut().find(|have| have.lane == lane) {
                 Some(have) => have.chunks.extend(chunks),
-                None => lanes.push(LaneChunks { lane, chunks }),
+                None => lanes.push(LaneChunks { lane, chunks: chunks.into() }),
             }
         }
-        answer.into_iter().map(|(labels, lanes)| Series { labels, lanes }).collect()
+        answer.into_iter().map(|(labels, lanes)| Series { labels, lanes: lanes.into() }).collect()
     }
 }
 

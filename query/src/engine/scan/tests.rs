@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use masthead_store::samples::STALE;
-use masthead_store::{Budget, Chunk, Lane, LaneChunks, SeriesBatch, chunk};
+use masthead_store::{Budget, Chunk, Lane, SeriesBatch, chunk};
 
 use super::*;
 use crate::annotations::{Annotations, Severity};
@@ -39,8 +39,7 @@ fn spec(function: ScanFunction, timeline: Timeline, range: i64) -> ScanSpec {
 
 fn series(i: usize, timestamps: &[i64], values: &[f64]) -> Series {
     let labels = Labels::from_pairs([("__name__", "x_total".to_owned()), ("i", format!("{i:04}"))]);
-    let lane = LaneChunks { lane: Lane::default(), chunks: chunk::encode(timestamps, values) };
-    Series { labels, lanes: vec![lane] }
+    Series::of_lane(labels, Lane::default(), chunk::encode(timestamps, values))
 }
 
 /// Some series: counters with resets and gaps, and some that have no sample in the range.
