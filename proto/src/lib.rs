@@ -1,4 +1,4 @@
-//! Messages of the protocols that Masthead speaks, generated from the definitions in `thanos/`. No logic.
+//! Messages of the protocols that Masthead speaks, generated from the definitions in `thanos/` and `grpc/`. No logic.
 //!
 //! Services have no generated code: the store's client and server read and write series frames with a codec of their own,
 //! and what is left is a path and two messages a call.
@@ -14,6 +14,12 @@ pub mod thanos {
     }
 }
 
+/// Whether a server is ready, by gRPC's own protocol.
+#[expect(missing_docs, reason = "generated")]
+pub mod health {
+    include!(concat!(env!("OUT_DIR"), "/grpc.health.v1.rs"));
+}
+
 /// Paths of the calls.
 pub mod path {
     /// Series of `thanos.Store`: a stream of [`SeriesResponse`](super::thanos::SeriesResponse).
@@ -24,4 +30,8 @@ pub mod path {
     pub const LABEL_VALUES: &str = "/thanos.Store/LabelValues";
     /// Facts of a server.
     pub const INFO: &str = "/thanos.info.Info/Info";
+    /// Readiness, now.
+    pub const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
+    /// Readiness, and each change of it.
+    pub const HEALTH_WATCH: &str = "/grpc.health.v1.Health/Watch";
 }

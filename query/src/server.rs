@@ -116,9 +116,9 @@ impl Server {
         let mut listeners = JoinSet::new();
         listeners.spawn(serve_http(http, api.clone(), stopped.clone(), config.query.timeout));
         let (set_ready, ready) = watch::channel(false);
+        let service = store_service(&config, stores.clone(), memory).starting();
         if let Some((grpc, _)) = grpc {
-            let service = store_service(&config, stores.clone(), memory);
-            listeners.spawn(serve_grpc(grpc, service, ready.clone(), stopped));
+            listeners.spawn(serve_grpc(grpc, service.clone(), stopped));
         }
         let mut background = JoinSet::new();
         background.spawn({
@@ -126,6 +126,7 @@ impl Server {
             async move {
                 stores.first_look().await;
                 api.set_ready();
+                service.set_ready();
                 // Nobody may wait for it.
                 let _ = set_ready.send(true);
                 stores.keep_fresh().await;
@@ -165,18 +166,8 @@ fn store_service(config: &Config, stores: Arc<StoreSet>, memory: Budget) -> Stor
     StoreService::new(Arc::new(move || stores.list()), memory, options)
 }
 
-/// Serves once all is ready, since what it advertises before that would keep questions away.
-async fn serve_grpc(
-    listener: TcpListener,
-    service: StoreService,
-    mut ready: watch::Receiver<bool>,
-    mut stopped: watch::Receiver<bool>,
-) {
-    let mut stop = stopped.clone();
-    tokio::select! {
-        _ = stop.wait_for(|stop| *stop) => return,
-        _ = ready.wait_for(|ready| *ready) => {}
-    }
+/// Serves until told to stop, then waits for the calls under way.
+async fn serve_grpc(listener: TcpListener, service: StoreService, mut stopped: watch::Receiver<bool>) {
     let until = async move {
         // It fails only when the server ends.
         let _ = stopped.wait_for(|stop| *stop).await;

@@ -8,7 +8,11 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use masthead_proto::health::HealthCheckResponse;
+use masthead_proto::health::health_check_response::ServingStatus;
 use masthead_proto::{path, thanos as proto};
+use masthead_query::config::Config;
+use masthead_query::server::Server;
 use masthead_store::block::{BlockStore, BlockStoreOptions};
 use masthead_store::serve::{ServeOptions, StoreService, listen};
 use masthead_store::testing::golden;
@@ -366,4 +370,24 @@ async fn a_damaged_chunk_is_named() {
             _ => panic!("line {line} is not judged"),
         }
     }
+}
+
+/// Probes of an orchestrator: not serving while a peer has yet to answer its first question, serving from then on.
+#[tokio::test]
+async fn probes_see_when_the_server_is_ready() {
+    // It takes connections and never says a word.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut config = Config::default();
+    config.listen.http = "127.0.0.1:0".to_owned();
+    config.listen.grpc = Some("127.0.0.1:0".to_owned());
+    config.sources.endpoints = vec![silent.local_addr().unwrap().to_string()];
+    let running = Server::start(config).await.unwrap();
+    let client = Client::connect(running.grpc_address.unwrap()).await.unwrap();
+    let probe = async || {
+        let reply = client.call(path::HEALTH_CHECK, Bytes::new()).await;
+        HealthCheckResponse::decode(reply.messages[0].clone()).unwrap().status()
+    };
+    assert_eq!(probe().await, ServingStatus::NotServing);
+    running.ready().await;
+    assert_eq!(probe().await, ServingStatus::Serving);
 }

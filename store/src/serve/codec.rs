@@ -25,16 +25,16 @@ impl Codec for Series {
     }
 }
 
-/// A call with one message each way.
-pub(super) struct Unary<Request, Answer>(PhantomData<(Request, Answer)>);
+/// Messages by prost, either way.
+pub(super) struct Messages<Request, Answer>(PhantomData<(Request, Answer)>);
 
-impl<Request, Answer> Default for Unary<Request, Answer> {
+impl<Request, Answer> Default for Messages<Request, Answer> {
     fn default() -> Self {
         Self(PhantomData)
     }
 }
 
-impl<Request, Answer> Codec for Unary<Request, Answer>
+impl<Request, Answer> Codec for Messages<Request, Answer>
 where
     Request: Message + Default + Send + 'static,
     Answer: Message + Send + 'static,

@@ -19,6 +19,7 @@ use hyper_util::service::TowerToHyperService;
 use masthead_proto::path;
 use masthead_proto::thanos::info::InfoRequest;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tonic::server::Grpc;
@@ -34,6 +35,7 @@ use crate::{Gap, Select, Store};
 
 mod codec;
 mod frame;
+mod health;
 mod info;
 mod names;
 mod series;
@@ -72,12 +74,18 @@ impl Default for ServeOptions {
 const STREAM_WINDOW: u32 = 4 << 20;
 /// Window of a connection, bytes: the largest there is, so that no stream waits for another one's reader.
 const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
+/// Streams of a connection at once. A stream that waits for its reader keeps its place, so that the usual 200 would let the
+/// queries of one caller wait for each other.
+const STREAMS_MAX: u32 = 1 << 16;
+/// Connections at once; more wait to be accepted.
+const CONNECTIONS_MAX: usize = 4096;
+/// How long a connection may be silent before it is asked for a sign of life, and how long that may take: what a caller that
+/// vanished without a word had asked for is freed then.
+const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(20));
 /// Largest request, bytes: matchers of a few hundred KiB are in use.
 const REQUEST_BYTES_MAX: usize = 16 << 20;
-/// How long calls under way may go on once the server is told to stop.
-const DRAIN_MAX: Duration = Duration::from_secs(120);
 
-/// `thanos.Store` and `thanos.info.Info` over a set of stores. Cheap to clone.
+/// `thanos.Store`, `thanos.info.Info` and `grpc.health.v1.Health` over a set of stores. Cheap to clone.
 #[derive(Clone)]
 pub struct StoreService(Arc<Inner>);
 
@@ -85,19 +93,58 @@ struct Inner {
     stores: Stores,
     budget: Budget,
     options: ServeOptions,
+    state: watch::Sender<State>,
+}
+
+/// Where a server is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// What its stores hold is not known yet.
+    Starting,
+    Ready,
+    /// Calls under way may end, and no connection is accepted any more.
+    Stopping,
 }
 
 impl StoreService {
     /// Serves `stores`; what a call holds counts against `budget`.
     pub fn new(stores: Stores, budget: Budget, options: ServeOptions) -> Self {
-        Self(Arc::new(Inner { stores, budget, options }))
+        Self(Arc::new(Inner { stores, budget, options, state: watch::Sender::new(State::Ready) }))
+    }
+
+    /// Refuses all calls but those for readiness until [`set_ready`](Self::set_ready): what a server advertises before it
+    /// knows its stores would keep questions away.
+    pub fn starting(self) -> Self {
+        self.0.state.send_replace(State::Starting);
+        self
+    }
+
+    /// The stores are known.
+    pub fn set_ready(&self) {
+        self.0.state.send_if_modified(|state| {
+            let starting = *state == State::Starting;
+            if starting {
+                *state = State::Ready;
+            }
+            starting
+        });
     }
 
     async fn call(self, request: Request<Incoming>) -> Response<tonic::body::Body> {
         let deadline =
             Instant::now() + grpc_timeout(request.headers()).unwrap_or(Duration::MAX).min(self.0.options.timeout);
         let call = Call { service: self, deadline };
+        let is_starting = *call.service.0.state.borrow() == State::Starting;
         match request.uri().path() {
+            path::HEALTH_CHECK => unary(request, |asked| ready(call.health(&asked))).await,
+            path::HEALTH_WATCH => {
+                let watch =
+                    |asked: tonic::Request<_>| ready(Ok(tonic::Response::new(call.watch_health(asked.get_ref()))));
+                grpc(codec::Messages::default()).server_streaming(tower::service_fn(watch), request).await
+            }
+            path if is_starting && !path.starts_with("/grpc.") => {
+                Status::unavailable("not ready: the stores are asked for the first time").into_http()
+            }
             path::SERIES => grpc(codec::Series).server_streaming(call, request).await,
             path::LABEL_NAMES => unary(request, |asked| call.clone().label_names(asked)).await,
             path::LABEL_VALUES => unary(request, |asked| call.clone().label_values(asked)).await,
@@ -111,7 +158,9 @@ impl StoreService {
 fn unimplemented(path: &str) -> Status {
     let (service, method) = path.trim_start_matches('/').split_once('/').unwrap_or((path, ""));
     Status::unimplemented(match service {
-        "thanos.Store" | "thanos.info.Info" => format!("unknown method {method} for service {service}"),
+        "thanos.Store" | "thanos.info.Info" | "grpc.health.v1.Health" => {
+            format!("unknown method {method} for service {service}")
+        }
         _ => format!("unknown service {service}"),
     })
 }
@@ -134,7 +183,7 @@ where
         let answer = answer(asked.into_inner());
         async { answer.await.map(tonic::Response::new) }
     });
-    grpc(codec::Unary::default()).unary(service, request).await
+    grpc(codec::Messages::default()).unary(service, request).await
 }
 
 /// One call: the service and when it must have ended.
@@ -242,7 +291,7 @@ fn shortcomings(coverage: &Coverage) -> Vec<String> {
     texts
 }
 
-/// Serves on `listener` until `shutdown` ends, then lets calls under way end. Dropping the future ends all at once.
+/// Serves on `listener` until `shutdown` ends, from when on the service is not ready, then lets calls under way end. Dropping the future ends all at once.
 pub async fn listen(
     service: StoreService,
     listener: TcpListener,
@@ -250,11 +299,12 @@ pub async fn listen(
 ) -> io::Result<()> {
     let mut connections = JoinSet::new();
     let graceful = GracefulShutdown::new();
+    let (state, timeout) = (service.0.state.clone(), service.0.options.timeout);
     tokio::pin!(shutdown);
     loop {
         let accepted = tokio::select! {
             () = &mut shutdown => break,
-            accepted = listener.accept() => accepted,
+            accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => accepted,
             Some(_) = connections.join_next() => continue,
         };
         let stream = match accepted {
@@ -277,6 +327,9 @@ pub async fn listen(
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_concurrent_streams(STREAMS_MAX)
+            .keep_alive_interval(KEEP_ALIVE.0)
+            .keep_alive_timeout(KEEP_ALIVE.1)
             .serve_connection(TokioIo::new(stream), TowerToHyperService::new(handler));
         let connection = graceful.watch(connection);
         connections.spawn(async move {
@@ -285,8 +338,9 @@ pub async fn listen(
         });
     }
     drop(listener);
+    state.send_replace(State::Stopping);
     // What is still under way when the time is up ends with `connections`.
-    let _ = tokio::time::timeout(DRAIN_MAX, graceful.shutdown()).await;
+    let _ = tokio::time::timeout(timeout, graceful.shutdown()).await;
     Ok(())
 }
 

@@ -29,6 +29,7 @@ fn what_is_not_served_is_named_as_go_names_it() {
     let rows = [
         ("/thanos.Rules/Rules", "unknown service thanos.Rules"),
         ("/thanos.Store/NoSuch", "unknown method NoSuch for service thanos.Store"),
+        ("/grpc.health.v1.Health/List", "unknown method List for service grpc.health.v1.Health"),
     ];
     for (path, text) in rows {
         let status = unimplemented(path);

@@ -5,31 +5,49 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures::StreamExt as _;
+use masthead_proto::health::health_check_response::ServingStatus;
+use masthead_proto::health::{HealthCheckRequest, HealthCheckResponse};
+use masthead_proto::path;
+use prost::Message as _;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::fanout::{FanOutOptions, Feed, fan_out, label_names};
+use crate::remote::endpoint::{Call, Endpoint, EndpointOptions};
+use crate::remote::held::Held;
+use crate::remote::messages::Messages;
 use crate::remote::{RemoteOptions, RemoteStore};
 use crate::samples::Samples;
 use crate::serve::{ServeOptions, StoreService, listen};
 use crate::testing::{Fault, FaultyStore, Fixture, MemoryStore, contract};
-use crate::{Allowance, Budget, Labels, LabelsBuilder, Matcher, Select, Store, StoreErrorKind};
+use crate::{Allowance, Budget, Labels, LabelsBuilder, Matcher, Select, Store, StoreError, StoreErrorKind, StoreState};
 
 /// A server over stores, until it is dropped.
 struct Served {
     address: SocketAddr,
-    _task: JoinSet<()>,
+    stop: Arc<Notify>,
+    task: JoinSet<()>,
+}
+
+fn service(stores: Vec<Arc<dyn Store>>) -> StoreService {
+    StoreService::new(Arc::new(move || stores.clone()), Budget::unlimited(), ServeOptions::default())
 }
 
 impl Served {
     async fn start(stores: Vec<Arc<dyn Store>>) -> Self {
+        Self::start_service(service(stores)).await
+    }
+
+    async fn start_service(service: StoreService) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let service = StoreService::new(Arc::new(move || stores.clone()), Budget::unlimited(), ServeOptions::default());
+        let stop = Arc::new(Notify::new());
+        let stopped = stop.clone();
         let mut task = JoinSet::new();
-        task.spawn(async move { listen(service, listener, std::future::pending()).await.unwrap() });
-        Self { address, _task: task }
+        task.spawn(async move { listen(service, listener, stopped.notified()).await.unwrap() });
+        Self { address, stop, task }
     }
 
     /// A client that has asked for the facts.
@@ -199,4 +217,93 @@ async fn deadlines_come_through() {
     let options = FanOutOptions { deadline: Instant::now() + Duration::from_secs(100_000), ..fan_out_options(1 << 20) };
     assert_eq!(rest(fan_out(&stores, select(&["replica"]), &budget, &options)).await, 2);
     near(Instant::now() + ServeOptions::default().timeout);
+}
+
+/// A caller of the health service.
+struct Prober(Endpoint);
+
+impl Prober {
+    fn of(served: &Served) -> Self {
+        let options = EndpointOptions {
+            stream_window_bytes: 1 << 16,
+            message_bytes_max: 1 << 16,
+            connect_timeout: Duration::from_secs(5),
+        };
+        Self(Endpoint::new(&served.address.to_string(), options).unwrap())
+    }
+
+    async fn call(&self, path: &'static str, service: &str) -> Result<Messages, StoreError> {
+        let request = HealthCheckRequest { service: service.into() }.encode_to_vec();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        self.0.call(&Call { path, request: &request, deadline, act: "probe" }).await
+    }
+
+    async fn check(&self, service: &str) -> Result<ServingStatus, StoreError> {
+        let mut messages = self.call(path::HEALTH_CHECK, service).await?;
+        let status = next_status(&mut messages).await.unwrap();
+        assert!(next_status(&mut messages).await.is_none(), "one message, and OK");
+        Ok(status)
+    }
+}
+
+/// The next status that a call says; None at its end.
+async fn next_status(messages: &mut Messages) -> Option<ServingStatus> {
+    let mut held = Held::new(&Budget::unlimited());
+    let message = std::future::poll_fn(|cx| messages.poll_next(cx, &mut held)).await?.unwrap();
+    Some(HealthCheckResponse::decode(message).unwrap().status())
+}
+
+/// Probes see a server that starts, serves and stops; what is asked of it before it is ready is refused, and what is asked
+/// by a name that nobody knows is not found.
+#[tokio::test]
+async fn health_is_that_of_the_server() {
+    use ServingStatus::{NotServing, ServiceUnknown, Serving};
+    let service = service(vec![memory(&[("replica", "a")], 2, 5)]).starting();
+    let mut served = Served::start_service(service.clone()).await;
+    let prober = Prober::of(&served);
+    for name in ["", "thanos.Store", "thanos.info.Info"] {
+        assert_eq!(prober.check(name).await.unwrap(), NotServing, "{name:?}");
+    }
+    let error = prober.check("thanos.Rules").await.unwrap_err();
+    assert_eq!(error.to_string(), "probe: NotFound: unknown service");
+    let store = served.store().await;
+    let StoreState::Down { error, .. } = store.info().state.clone() else { panic!("{:?}", store.info()) };
+    assert_eq!(error.kind, StoreErrorKind::Unavailable);
+    assert!(error.to_string().ends_with("not ready: the stores are asked for the first time"), "{error}");
+
+    let mut watched = prober.call(path::HEALTH_WATCH, "thanos.Store").await.unwrap();
+    let mut unknown = prober.call(path::HEALTH_WATCH, "nobody").await.unwrap();
+    assert_eq!(next_status(&mut watched).await, Some(NotServing));
+    assert_eq!(next_status(&mut unknown).await, Some(ServiceUnknown));
+    service.set_ready();
+    assert_eq!(next_status(&mut watched).await, Some(Serving));
+    assert_eq!(prober.check("").await.unwrap(), Serving);
+    store.poll_info(SystemTime::UNIX_EPOCH).await;
+    assert!(matches!(store.info().state, StoreState::Up));
+
+    // Whoever watches does not keep the server from stopping.
+    served.stop.notify_one();
+    assert_eq!(next_status(&mut watched).await, Some(NotServing));
+    assert_eq!((next_status(&mut watched).await, next_status(&mut unknown).await), (None, None));
+    drop((prober, store));
+    tokio::time::timeout(Duration::from_secs(60), served.task.join_next()).await.unwrap();
+}
+
+/// A stream that waits for its reader takes no place from another one: hundreds of them, and a further question is answered.
+#[tokio::test]
+async fn parked_streams_keep_no_question_out() {
+    // More than the server buffers and the window takes.
+    let served = Served::start(vec![memory(&[("replica", "a")], 600, 120)]).await;
+    let options = RemoteOptions { stream_window_bytes: 1 << 16, ..Default::default() };
+    let store = RemoteStore::new(&served.address.to_string(), false, options).unwrap();
+    store.poll_info(SystemTime::UNIX_EPOCH).await;
+    let mut parked = Vec::new();
+    for _ in 0..220 {
+        let mut stream = store.select(select(&["replica"]), Allowance::unlimited()).remove(0);
+        let batch = tokio::time::timeout(Duration::from_secs(60), stream.next()).await.unwrap();
+        assert!(!batch.unwrap().unwrap().series.is_empty());
+        parked.push(stream);
+    }
+    tokio::time::timeout(Duration::from_secs(60), store.poll_info(SystemTime::UNIX_EPOCH)).await.unwrap();
+    assert!(matches!(store.info().state, StoreState::Up), "{:?}", store.info().state);
 }
