@@ -203,7 +203,7 @@ impl Default for Config {
                 max_samples: 50_000_000,
                 memory,
                 query_memory: memory / 2,
-                select_buffer: 32 << 20,
+                select_buffer: 8 << 20,
                 expression_bytes: expression.bytes,
                 expression_depth: expression.depth,
                 expression_terms: expression.terms,

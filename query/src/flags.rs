@@ -167,7 +167,7 @@ pub struct LimitArgs {
     #[arg(long = "limits.query-memory", value_name = "BYTES")]
     pub query_memory: Option<String>,
     /// Memory for what was received for a selector and not evaluated yet.
-    #[arg(long = "limits.select-buffer", value_name = "BYTES", default_value = "32MiB")]
+    #[arg(long = "limits.select-buffer", value_name = "BYTES", default_value = "8MiB")]
     pub select_buffer: String,
     /// Length of an expression.
     #[arg(long = "limits.expression-bytes", value_name = "BYTES", default_value = "512KiB")]
