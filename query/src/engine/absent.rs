@@ -2,8 +2,7 @@
 
 use masthead_store::Labels;
 
-use super::batch::{ABSENT, Batch};
-use super::steps::StepSet;
+use super::batch::{ABSENT, Batch, is_absent, row_bytes};
 use super::{Context, Operator, Source, pull};
 use crate::error::QueryError;
 
@@ -24,13 +23,14 @@ impl Absent {
 impl Operator for Absent {
     fn next(&mut self, cx: &Context<'_>) -> Result<Option<Batch>, QueryError> {
         let Some(mut input) = self.input.take() else { return Ok(None) };
-        let mut present = StepSet::new(self.steps);
+        let held = cx.budget.reserve("row of absent()", row_bytes(self.steps))?;
+        let mut values = vec![1.0; self.steps];
         while let Some(batch) = pull(&mut *input, cx)? {
-            (0..batch.len()).for_each(|i| present.add_present(batch.row(i)));
+            for i in 0..batch.len() {
+                let cells = values.iter_mut().zip(batch.row(i));
+                cells.filter(|(_, cell)| !is_absent(**cell)).for_each(|(value, _)| *value = ABSENT);
+            }
         }
-        let mut batch = Batch::with_rows(1, self.steps, cx)?;
-        let values: Vec<f64> = (0..self.steps).map(|step| if present.contains(step) { ABSENT } else { 1.0 }).collect();
-        batch.push(self.labels.clone(), false, &values);
-        Ok(Some(batch))
+        Ok(Some(Batch::of_row(self.labels.clone(), values, held)))
     }
 }

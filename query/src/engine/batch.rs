@@ -76,21 +76,27 @@ impl Batch {
 
 /// Bytes that a row of `steps` costs besides its labels' own buffer.
 pub fn row_bytes(steps: usize) -> usize {
-    steps * size_of::<f64>() + 64
+    steps.saturating_mul(size_of::<f64>()).saturating_add(64)
 }
 
 impl Batch {
     /// An empty batch, with memory for `rows` rows taken.
     pub fn with_rows(rows: usize, steps: usize, cx: &Context<'_>) -> Result<Self, QueryError> {
-        let held = cx.budget.reserve("rows of a batch", rows * row_bytes(steps))?;
+        let held = cx.budget.reserve("rows of a batch", rows.saturating_mul(row_bytes(steps)))?;
         Ok(Self {
             labels: Vec::with_capacity(rows),
             drop_name: Vec::with_capacity(rows),
-            values: Vec::with_capacity(rows * steps),
+            values: Vec::with_capacity(rows.saturating_mul(steps)),
             histograms: Vec::new(),
             steps,
             held,
         })
+    }
+
+    /// A batch of one row, whose memory is `held`.
+    pub fn of_row(labels: Labels, values: Vec<f64>, held: Reservation) -> Self {
+        let steps = values.len();
+        Self { labels: vec![labels], drop_name: vec![false], values, histograms: Vec::new(), steps, held }
     }
 
     /// Appends a row; its memory must be taken already.
@@ -99,18 +105,6 @@ impl Batch {
         self.labels.push(labels);
         self.drop_name.push(drop_name);
         self.values.extend_from_slice(values);
-    }
-
-    /// Takes the batch apart into rows.
-    pub fn into_rows(self) -> (Vec<Row>, Reservation) {
-        let steps = self.steps;
-        let rows = self.labels.into_iter().zip(self.drop_name).enumerate().map(|(i, (labels, drop_name))| Row {
-            labels,
-            drop_name,
-            values: self.values[i * steps..][..steps].to_vec(),
-            histograms: Vec::new(),
-        });
-        (rows.collect(), self.held)
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) fn build(plan: &Plan, timeline: Timeline, inputs: &mut Inputs) -> Res
         }
         Plan::Subquery(node) => {
             let args = all(&node.args, &mut child)?;
-            Box::new(subquery::Subquery::new(node, build(&node.input, node.grid, inputs)?, args))
+            Box::new(subquery::Subquery::new(node, build(&node.input, node.grid, inputs)?, args)?)
         }
         Plan::Map(node) => Box::new(map::Map::new(node, child(&node.input)?, all(&node.args, &mut child)?, timeline)?),
         Plan::VectorScalar(node) => Box::new(VectorScalar::new(node, child(&node.vector)?, child(&node.scalar)?)),

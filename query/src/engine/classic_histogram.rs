@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use masthead_store::labels::BUCKET_LABEL;
-use masthead_store::{Grouping, Labels, LabelsBuilder};
+use masthead_store::{Grouping, Labels, LabelsBuilder, Reservation};
 
 use super::batch::{ABSENT, Batch, Drain, Row, collect, is_absent, row_bytes};
 use super::buckets::{Bucket, Fix, bucket_fraction, bucket_quantile};
+use super::go_sort::go_sort;
 use super::groups::Groups;
 use super::rank::invalid_quantile;
 use super::{Context, METADATA_LABELS, Operator, Source, format, scalar_values};
@@ -38,8 +39,9 @@ impl ClassicHistogram {
     }
 
     fn evaluate(&mut self, input: &mut dyn Operator, cx: &Context<'_>) -> Result<Drain, QueryError> {
-        let args: Vec<Vec<f64>> =
+        let args: Vec<(Vec<f64>, Reservation)> =
             self.args.iter_mut().map(|arg| scalar_values(&mut **arg, cx)).collect::<Result<_, _>>()?;
+        let args: Vec<&[f64]> = args.iter().map(|(values, _)| values.as_slice()).collect();
         if self.node.function != HistogramFunction::Fraction {
             self.check_quantiles(&args, cx);
         }
@@ -60,7 +62,7 @@ impl ClassicHistogram {
                     out.push(self.row(histogram.labels, values));
                 }
                 HistogramFunction::Quantile => {
-                    let values = self.quantiles(&histogram, &args[0], &mut scratch, &mut forced);
+                    let values = self.quantiles(&histogram, args[0], &mut scratch, &mut forced);
                     out.push(self.row(histogram.labels, values));
                 }
                 HistogramFunction::Quantiles { label } => {
@@ -75,7 +77,7 @@ impl ClassicHistogram {
         Ok(Drain::new(out, steps, held))
     }
 
-    fn check_quantiles(&self, args: &[Vec<f64>], cx: &Context<'_>) {
+    fn check_quantiles(&self, args: &[&[f64]], cx: &Context<'_>) {
         for (quantiles, span) in args.iter().zip(&self.node.arg_spans) {
             let mut last = None;
             for q in quantiles.iter().filter(|q| !(0.0..=1.0).contains(*q)) {
@@ -109,7 +111,7 @@ impl ClassicHistogram {
             histograms[group].buckets.push((upper, row.values));
         }
         for histogram in &mut histograms {
-            histogram.buckets.sort_by(|a, b| a.0.partial_cmp(&b.0).unwrap_or(std::cmp::Ordering::Equal));
+            go_sort(&mut histogram.buckets, |a, b| a.0 < b.0, |a, b| a.0.total_cmp(&b.0));
         }
         histograms
     }

@@ -1,8 +1,11 @@
 //! One series over all steps of a timeline: the window slides over the column, a kernel computes each step.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use masthead_store::samples::{Run, is_stale};
 use masthead_store::{Millis, Samples};
 
+use super::arguments::Arguments;
 use super::batch::ABSENT;
 use super::lanes::{Lanes, Levels};
 use super::notes::Notes;
@@ -59,11 +62,6 @@ impl WindowTimes {
         Self { before, after, ..self }
     }
 
-    /// Number of steps.
-    pub(super) fn count(&self) -> usize {
-        self.timeline.count
-    }
-
     /// Right end of the window of a step, ms.
     #[inline]
     pub(super) fn end(&self, step: usize) -> Millis {
@@ -99,9 +97,11 @@ pub(super) struct Column<'a> {
     /// Start timestamps count.
     pub(super) with_start_timestamps: bool,
     pub(super) prepared: &'a mut Prepared,
-    /// Scalar arguments, those of a step side by side.
-    pub(super) args: &'a [f64],
+    /// Scalar arguments.
+    pub(super) args: &'a Arguments,
     pub(super) range_seconds: f64,
+    /// Ends the work; cells that are not computed yet stay as they are.
+    pub(super) cancelled: &'a AtomicBool,
 }
 
 impl Prepared {
@@ -259,57 +259,67 @@ fn slide_over<const MARKED: bool>(
     let (timestamps, values) = (samples.timestamps.as_slice(), samples.values.as_slice());
     let start_timestamps: &[Millis] =
         if MARKED && column.with_start_timestamps { &samples.start_timestamps } else { &[] };
-    let arity = args.len() / times.count();
     let mut memo = Memo::default();
     let (mut first, mut last) = (0, 0);
     let (mut marked, mut switched) = (Places::default(), Places::default());
-    for (step, cell) in out.iter_mut().enumerate() {
-        let end = times.end(step);
-        let start = times.start(end);
-        if times.wraps {
-            // Times that wrapped around do not ascend: begin again.
-            (first, last, marked, switched) = Default::default();
+    let pace = steps_between_looks(timestamps.len());
+    for (chunk, cells) in out.chunks_mut(pace).enumerate() {
+        if column.cancelled.load(Ordering::Relaxed) {
+            return;
         }
-        while last < timestamps.len() && timestamps[last] <= end.wrapping_add(times.after) {
-            last += 1;
+        for (step, cell) in (chunk * pace..).zip(cells) {
+            let end = times.end(step);
+            let start = times.start(end);
+            if times.wraps {
+                // Times that wrapped around do not ascend: begin again.
+                (first, last, marked, switched) = Default::default();
+            }
+            while last < timestamps.len() && timestamps[last] <= end.wrapping_add(times.after) {
+                last += 1;
+            }
+            while first < last && timestamps[first] <= start.wrapping_sub(times.before) {
+                first += 1;
+            }
+            if first == last {
+                *cell = ABSENT;
+                continue;
+            }
+            let mut window = Window {
+                start,
+                end,
+                timestamps: &timestamps[first..last],
+                values: &values[first..last],
+                start_timestamps: &[],
+                base: first,
+                marks: &[],
+                switches: &[],
+                lift: 0.0,
+            };
+            if MARKED {
+                window.start_timestamps = start_timestamps.get(first..last).unwrap_or_default();
+                window.marks = marked.inside(marks, first, last);
+                window.switches = switched.inside(&lanes.switches, first, last);
+                window.lift = lanes.lifts.get(switched.last).copied().unwrap_or(0.0);
+            }
+            *cell = kernel(
+                &window,
+                &mut Step {
+                    time: times.timeline.at(step),
+                    range_seconds: column.range_seconds,
+                    extension: times.extension,
+                    args: args.at(step),
+                    notes,
+                    memo: &mut memo,
+                    buffer,
+                },
+            );
         }
-        while first < last && timestamps[first] <= start.wrapping_sub(times.before) {
-            first += 1;
-        }
-        if first == last {
-            *cell = ABSENT;
-            continue;
-        }
-        let mut window = Window {
-            start,
-            end,
-            timestamps: &timestamps[first..last],
-            values: &values[first..last],
-            start_timestamps: &[],
-            base: first,
-            marks: &[],
-            switches: &[],
-            lift: 0.0,
-        };
-        if MARKED {
-            window.start_timestamps = start_timestamps.get(first..last).unwrap_or_default();
-            window.marks = marked.inside(marks, first, last);
-            window.switches = switched.inside(&lanes.switches, first, last);
-            window.lift = lanes.lifts.get(switched.last).copied().unwrap_or(0.0);
-        }
-        *cell = kernel(
-            &window,
-            &mut Step {
-                time: times.timeline.at(step),
-                range_seconds: column.range_seconds,
-                extension: times.extension,
-                args: &args[step * arity..][..arity],
-                notes,
-                memo: &mut memo,
-                buffer,
-            },
-        );
     }
+}
+
+/// Steps from one look at the cancel flag to the next: as many as visit a few million samples of a column of `samples`.
+fn steps_between_looks(samples: usize) -> usize {
+    (4 << 20) / samples.clamp(1, 4 << 20)
 }
 
 /// The part of ascending places that lies within a window.

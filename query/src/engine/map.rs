@@ -1,7 +1,8 @@
 //! Functions of each cell: float functions, functions of time, unary minus.
 
+use super::arguments::Arguments;
 use super::batch::{ABSENT, Batch, is_absent};
-use super::{Context, Operator, Source, instant_functions, pull, scalar_values, time_functions};
+use super::{Context, Operator, Source, instant_functions, pull, time_functions};
 use crate::error::QueryError;
 use crate::plan::node::Map as Node;
 use crate::plan::{Names, Timeline};
@@ -11,7 +12,7 @@ pub(super) struct Map {
     kernel: Kernel,
     input: Source,
     args: Vec<Source>,
-    values: Option<Vec<Vec<f64>>>,
+    values: Option<Arguments>,
     names: Names,
     timeline: Timeline,
 }
@@ -54,19 +55,15 @@ impl Map {
 
 impl Operator for Map {
     fn next(&mut self, cx: &Context<'_>) -> Result<Option<Batch>, QueryError> {
-        if self.values.is_none() {
-            let columns: Vec<Vec<f64>> =
-                self.args.iter_mut().map(|arg| scalar_values(&mut **arg, cx)).collect::<Result<_, _>>()?;
-            // By step, so that a cell finds its arguments side by side.
-            let steps = 0..self.timeline.count;
-            self.values = Some(steps.map(|step| columns.iter().map(|column| column[step]).collect()).collect());
-        }
-        let args = self.values.as_deref().unwrap_or_default();
+        let args = match &self.values {
+            Some(values) => values,
+            None => self.values.insert(Arguments::read(&mut self.args, self.timeline.count, cx)?),
+        };
         let Some(mut batch) = pull(&mut *self.input, cx)? else { return Ok(None) };
         for i in 0..batch.len() {
             let cells = batch.row_mut(i).iter_mut().enumerate().filter(|(_, cell)| !is_absent(**cell));
             match self.kernel {
-                Kernel::Float(kernel) => cells.for_each(|(step, cell)| *cell = kernel(*cell, &args[step])),
+                Kernel::Float(kernel) => cells.for_each(|(step, cell)| *cell = kernel(*cell, args.at(step))),
                 Kernel::Time(kernel) => cells.for_each(|(_, cell)| *cell = kernel(*cell)),
                 Kernel::StepTime => cells.for_each(|(step, cell)| *cell = self.timeline.at(step) as f64 / 1000.0),
                 Kernel::Nothing => cells.for_each(|(_, cell)| *cell = ABSENT),

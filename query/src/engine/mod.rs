@@ -7,6 +7,7 @@
 
 mod absent;
 mod aggregate;
+mod arguments;
 mod arithmetic;
 pub mod batch;
 mod buckets;
@@ -18,6 +19,7 @@ mod duplicates;
 mod extended;
 mod format;
 mod go_math;
+mod go_sort;
 pub mod groups;
 mod info;
 mod inputs;
@@ -47,7 +49,7 @@ mod window;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use masthead_store::{Budget, Labels, Samples, SeriesBatch};
+use masthead_store::{Budget, Labels, Reservation, Samples, SeriesBatch};
 
 use crate::annotations::Annotations;
 use crate::error::QueryError;
@@ -108,10 +110,10 @@ pub(crate) fn rename(batch: &mut batch::Batch, names: Names) {
     }
 }
 
-/// The values of a scalar, one a step: pulls the single row of a scalar operator.
-pub fn scalar_values(operator: &mut dyn Operator, cx: &Context<'_>) -> Result<Vec<f64>, QueryError> {
+/// The values of a scalar, one a step, and their memory: pulls the single row of a scalar operator.
+pub fn scalar_values(operator: &mut dyn Operator, cx: &Context<'_>) -> Result<(Vec<f64>, Reservation), QueryError> {
     match operator.next(cx)? {
-        Some(batch) if batch.len() == 1 => Ok(batch.values),
+        Some(batch) if batch.len() == 1 => Ok((batch.values, batch.held)),
         _ => Err(QueryError::Internal("a scalar gave no single row".into())),
     }
 }

@@ -14,7 +14,7 @@ use crate::plan::{ScanFunction, ScanSpec};
 pub(super) struct Notes {
     /// Steps at which a start timestamp lay before the sample before.
     pub(super) overlaps: u64,
-    /// Quantiles outside of `[0, 1]`, each once.
+    /// Quantiles outside of `[0, 1]`, each once where it stays from step to step.
     bad_quantiles: Vec<f64>,
     /// Why the evaluation cannot go on; the first reason counts.
     pub(super) failure: Option<String>,
@@ -23,7 +23,7 @@ pub(super) struct Notes {
 impl Notes {
     /// Notes a quantile that is NaN or outside of `[0, 1]`.
     pub(super) fn bad_quantile(&mut self, quantile: f64) {
-        if !self.bad_quantiles.iter().any(|have| have.to_bits() == quantile.to_bits()) {
+        if self.bad_quantiles.last().is_none_or(|last| last.to_bits() != quantile.to_bits()) {
             self.bad_quantiles.push(quantile);
         }
     }

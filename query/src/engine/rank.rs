@@ -3,6 +3,7 @@
 use masthead_store::{Labels, Reservation};
 
 use super::batch::{ABSENT, Batch, Drain, Row, is_absent, row_bytes};
+use super::go_sort::{by_value, go_sort, value_before};
 use super::groups::{GROUP_BYTES, Groups};
 use super::{Context, Operator, Source, format, pull, scalar_values};
 use crate::annotations::Severity;
@@ -41,7 +42,8 @@ struct Choice {
 impl Operator for TopK {
     fn next(&mut self, cx: &Context<'_>) -> Result<Option<Batch>, QueryError> {
         if let Some(mut input) = self.input.take() {
-            let counts = counts(&scalar_values(&mut *self.parameter, cx)?)?;
+            let (parameter, _held) = scalar_values(&mut *self.parameter, cx)?;
+            let counts = counts(&parameter)?;
             let mut choice = Choice {
                 groups: Groups::new(self.node.grouping.clone()),
                 heaps: Vec::new(),
@@ -131,7 +133,7 @@ impl TopK {
         for (at, mut heap) in choice.heaps.into_iter().enumerate() {
             let step = at % self.steps;
             if self.node.op != AggregateOp::Limitk {
-                sort_reversed(self.node.op, &mut heap);
+                sort_best_first(self.node.op, &mut heap);
             }
             for (value, row) in heap {
                 let (labels, drop_name) = &choice.labels[row as usize];
@@ -215,19 +217,10 @@ fn down(op: AggregateOp, heap: &mut [Entry]) {
     }
 }
 
-/// Best first. Up to 12 entries as Go's sort does it, by insertion, so that equal values come in its order.
-fn sort_reversed(op: AggregateOp, heap: &mut [Entry]) {
-    if heap.len() > 12 {
-        heap.sort_by(|a, b| super::sort::by_value(a.0, b.0, op == AggregateOp::Topk));
-        return;
-    }
-    for end in 1..heap.len() {
-        let mut at = end;
-        while at > 0 && before(op, heap[at - 1].0, heap[at].0) {
-            heap.swap(at, at - 1);
-            at -= 1;
-        }
-    }
+/// Best first.
+fn sort_best_first(op: AggregateOp, heap: &mut [Entry]) {
+    let descending = op == AggregateOp::Topk;
+    go_sort(heap, |a, b| value_before(a.0, b.0, descending), |a, b| by_value(a.0, b.0, descending));
 }
 
 /// limit_ratio: a share of the series, chosen by their hash.
@@ -235,7 +228,7 @@ pub(super) struct LimitRatio {
     node: Aggregate,
     input: Source,
     parameter: Source,
-    ratios: Option<Vec<f64>>,
+    ratios: Option<(Vec<f64>, Reservation)>,
 }
 
 impl LimitRatio {
@@ -244,11 +237,11 @@ impl LimitRatio {
         Self { node: node.clone(), input, parameter, ratios: None }
     }
 
-    fn ratios(&mut self, cx: &Context<'_>) -> Result<Vec<f64>, QueryError> {
-        let values = scalar_values(&mut *self.parameter, cx)?;
+    fn ratios(&mut self, cx: &Context<'_>) -> Result<(Vec<f64>, Reservation), QueryError> {
+        let (mut values, held) = scalar_values(&mut *self.parameter, cx)?;
         let limits = Limits::of(&values);
         if limits.max == 0.0 && limits.min == 0.0 {
-            return Ok(values);
+            return Ok((values, held));
         }
         if limits.any_nan {
             return Err(QueryError::Execution("Ratio value is NaN".into()));
@@ -261,7 +254,8 @@ impl LimitRatio {
                 cx.annotations.add(Severity::Warning, text, Some(self.node.parameter_span));
             }
         }
-        Ok(values.iter().map(|ratio| ratio.clamp(-1.0, 1.0)).collect())
+        values.iter_mut().for_each(|ratio| *ratio = ratio.clamp(-1.0, 1.0));
+        Ok((values, held))
     }
 }
 
@@ -275,7 +269,7 @@ impl Operator for LimitRatio {
         if let Some(batch) = &mut batch {
             for i in 0..batch.len() {
                 let share = batch.labels[i].prometheus_hash() as f64 / u64::MAX as f64;
-                for (cell, ratio) in batch.row_mut(i).iter_mut().zip(&ratios) {
+                for (cell, ratio) in batch.row_mut(i).iter_mut().zip(&ratios.0) {
                     let inside = if *ratio >= 0.0 { share < *ratio } else { share >= 1.0 + *ratio };
                     if !inside {
                         *cell = ABSENT;
@@ -337,7 +331,7 @@ impl Quantile {
 impl Operator for Quantile {
     fn next(&mut self, cx: &Context<'_>) -> Result<Option<Batch>, QueryError> {
         if let Some(mut input) = self.input.take() {
-            let quantiles = scalar_values(&mut *self.parameter, cx)?;
+            let (quantiles, _held) = scalar_values(&mut *self.parameter, cx)?;
             let limits = Limits::of(&quantiles);
             let warn = |value| {
                 cx.annotations.add(Severity::Warning, invalid_quantile(value), Some(self.node.parameter_span));
@@ -373,7 +367,7 @@ pub(super) fn quantile(q: f64, values: &mut [f64]) -> f64 {
     if q > 1.0 {
         return f64::INFINITY;
     }
-    values.sort_by(|a, b| super::sort::by_value(*a, *b, true).reverse());
+    values.sort_by(|a, b| by_value(*a, *b, true).reverse());
     let last = values.len() - 1;
     let rank = q * last as f64;
     let lower = rank.floor();
@@ -404,7 +398,7 @@ mod tests {
                 for (row, value) in values.iter().enumerate() {
                     offer(op, &mut heap, (*value, row as u32), *k);
                 }
-                sort_reversed(op, &mut heap);
+                sort_best_first(op, &mut heap);
                 let chosen: Vec<u32> = heap.iter().map(|(_, row)| *row).collect();
                 assert_eq!(chosen, **expected, "{op:?} {k} {values:?}");
             }

@@ -20,6 +20,7 @@ use crate::promql::ast::{AggregateOp, ValueType};
 /// Those of the inputs; [`QueryError::Execution`] with Prometheus' text where the evaluation has no answer; a budget that is
 /// used up; cancellation.
 pub fn evaluate(planned: &Planned, inputs: Vec<Box<dyn Input>>, cx: &Context<'_>) -> Result<Value, QueryError> {
+    check_grids(&planned.root, cx)?;
     let mut inputs = Inputs::new(&planned.root, inputs, cx.budget.clone());
     match &planned.root {
         Plan::Text(text) => return Ok(Value::String(text.clone())),
@@ -28,7 +29,7 @@ pub fn evaluate(planned: &Planned, inputs: Vec<Box<dyn Input>>, cx: &Context<'_>
     }
     let mut root = build::build(&planned.root, planned.timeline, &mut inputs)?;
     if planned.value_type == ValueType::Scalar {
-        return Ok(Value::Scalar(scalar_values(&mut *root, cx)?));
+        return Ok(Value::Scalar(scalar_values(&mut *root, cx)?.0));
     }
     let (mut rows, _held) = collect(&mut *root, cx, "rows of the result")?;
     let samples: usize =
@@ -43,6 +44,15 @@ pub fn evaluate(planned: &Planned, inputs: Vec<Box<dyn Input>>, cx: &Context<'_>
         rows.sort_by(|a, b| a.labels.cmp(&b.labels));
     }
     Ok(Value::Series(merge(rows)?))
+}
+
+/// Refuses subqueries of more steps than samples may be held. Nobody can hold a row of such a grid, and Prometheus would
+/// run out of samples or of time.
+fn check_grids(plan: &Plan, cx: &Context<'_>) -> Result<(), QueryError> {
+    match plan {
+        Plan::Subquery(node) if node.grid.count > cx.max_samples => Err(super::too_many_samples()),
+        _ => plan.children().into_iter().try_for_each(|child| check_grids(child, cx)),
+    }
 }
 
 /// Whether the rows come in an order that the query asked for.

@@ -1,9 +1,9 @@
 //! Operators that give a scalar: one row without labels and a value at every step. And the way back, `vector()`.
 
-use masthead_store::Labels;
+use masthead_store::{Labels, Reservation};
 
 use super::arithmetic::{Operation, go_max, go_min, operation, trim_info};
-use super::batch::{Batch, is_absent};
+use super::batch::{ABSENT, Batch, is_absent, row_bytes};
 use super::{Context, Operator, Source, pull, scalar_values};
 use crate::error::QueryError;
 use crate::plan::Timeline;
@@ -41,37 +41,35 @@ impl Operator for Scalar {
     fn next(&mut self, cx: &Context<'_>) -> Result<Option<Batch>, QueryError> {
         let Some(kind) = self.kind.take() else { return Ok(None) };
         let steps = self.timeline.count;
-        let mut batch = Batch::with_rows(1, steps, cx)?;
+        let held = cx.budget.reserve("a scalar", row_bytes(steps))?;
         let values = match kind {
             Kind::Number(value) => vec![value; steps],
             // Go divides the integer's float, so no whole seconds.
             Kind::Time => (0..steps).map(|step| self.timeline.at(step) as f64 / 1000.0).collect(),
             Kind::Of(mut input) => only_value(&mut *input, steps, cx)?,
             Kind::Binary(op, mut left, mut right) => {
-                let left = scalar_values(&mut *left, cx)?;
-                let right = scalar_values(&mut *right, cx)?;
+                let (left, _left_held) = scalar_values(&mut *left, cx)?;
+                let (right, _right_held) = scalar_values(&mut *right, cx)?;
                 binary(op, &left, &right)?
             }
             Kind::Call(function, args) => call(function, args, cx)?,
         };
-        batch.push(Labels::empty(), false, &values);
-        Ok(Some(batch))
+        Ok(Some(Batch::of_row(Labels::empty(), values, held)))
     }
 }
 
 /// Per step: the value where exactly one row has one, else NaN.
 fn only_value(input: &mut dyn Operator, steps: usize, cx: &Context<'_>) -> Result<Vec<f64>, QueryError> {
-    let mut values = vec![f64::NAN; steps];
-    let mut counts = vec![0u8; steps];
+    let mut values = vec![ABSENT; steps];
     while let Some(batch) = pull(input, cx)? {
         for i in 0..batch.len() {
-            let cells = values.iter_mut().zip(&mut counts).zip(batch.row(i));
-            for ((value, count), cell) in cells.filter(|(_, cell)| !is_absent(**cell)) {
-                *value = if *count == 0 { *cell } else { f64::NAN };
-                *count = 1;
+            let cells = values.iter_mut().zip(batch.row(i));
+            for (value, cell) in cells.filter(|(_, cell)| !is_absent(**cell)) {
+                *value = if is_absent(*value) { *cell } else { f64::NAN };
             }
         }
     }
+    values.iter_mut().filter(|value| is_absent(**value)).for_each(|value| *value = f64::NAN);
     Ok(values)
 }
 
@@ -93,9 +91,9 @@ fn call(function: &str, args: Vec<Source>, cx: &Context<'_>) -> Result<Vec<f64>,
         columns.push(scalar_values(&mut *arg, cx)?);
     }
     match (function, columns.as_slice()) {
-        (Map::NEGATE, [values]) => Ok(values.iter().map(|value| -value).collect()),
-        ("max_of", [a, b]) => Ok(a.iter().zip(b).map(|(a, b)| go_max(*a, *b)).collect()),
-        ("min_of", [a, b]) => Ok(a.iter().zip(b).map(|(a, b)| go_min(*a, *b)).collect()),
+        (Map::NEGATE, [(values, _)]) => Ok(values.iter().map(|value| -value).collect()),
+        ("max_of", [(a, _), (b, _)]) => Ok(a.iter().zip(b).map(|(a, b)| go_max(*a, *b)).collect()),
+        ("min_of", [(a, _), (b, _)]) => Ok(a.iter().zip(b).map(|(a, b)| go_min(*a, *b)).collect()),
         _ => Err(QueryError::Internal(format!("no scalar function {function} of {} arguments", columns.len()))),
     }
 }
@@ -105,7 +103,7 @@ pub(super) struct VectorScalar {
     node: crate::plan::node::VectorScalar,
     vector: Source,
     scalar: Source,
-    values: Option<Vec<f64>>,
+    values: Option<(Vec<f64>, Reservation)>,
 }
 
 impl VectorScalar {
@@ -117,9 +115,9 @@ impl VectorScalar {
 
 impl Operator for VectorScalar {
     fn next(&mut self, cx: &Context<'_>) -> Result<Option<Batch>, QueryError> {
-        let scalar = match &mut self.values {
+        let (scalar, _) = match &self.values {
             Some(values) => values,
-            none => none.insert(scalar_values(&mut *self.scalar, cx)?),
+            None => self.values.insert(scalar_values(&mut *self.scalar, cx)?),
         };
         let Some(mut batch) = pull(&mut *self.vector, cx)? else { return Ok(None) };
         let operation = operation(self.node.op);
@@ -147,14 +145,14 @@ fn apply(operation: Operation, node: &crate::plan::node::VectorScalar, row: &mut
                 if node.return_bool {
                     *cell = f64::from(u8::from(keep));
                 } else if !keep {
-                    *cell = super::batch::ABSENT;
+                    *cell = ABSENT;
                 }
             }
         }
         Operation::Trim(_) => {
             let mut met = false;
             for (cell, _) in cells {
-                *cell = super::batch::ABSENT;
+                *cell = ABSENT;
                 met = true;
             }
             return met;

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use super::batch::{Batch, Drain, Row, collect};
+use super::go_sort::{by_value, go_sort, value_before};
 use super::{Context, Operator, Source, pull};
 use crate::annotations::Severity;
 use crate::error::QueryError;
@@ -45,7 +46,11 @@ impl Operator for Sort {
 
 fn sort(rows: &mut [Row], order: &Order) {
     match order {
-        Order::Value { descending } => rows.sort_by(|a, b| by_value(a.values[0], b.values[0], *descending)),
+        Order::Value { descending } => go_sort(
+            rows,
+            |a, b| value_before(a.values[0], b.values[0], *descending),
+            |a, b| by_value(a.values[0], b.values[0], *descending),
+        ),
         Order::Labels { labels, descending } => rows.sort_by(|a, b| {
             let differing = labels.iter().map(|l| (a.labels.value(l), b.labels.value(l))).find(|(a, b)| a != b);
             let ordering = match differing {
@@ -57,22 +62,10 @@ fn sort(rows: &mut [Row], order: &Order) {
     }
 }
 
-/// Order of values with NaN last whatever the direction.
-pub(super) fn by_value(a: f64, b: f64, descending: bool) -> Ordering {
-    match (a.is_nan(), b.is_nan()) {
-        (true, true) => Ordering::Equal,
-        (true, false) => Ordering::Greater,
-        (false, true) => Ordering::Less,
-        (false, false) => {
-            let ordering = a.partial_cmp(&b).unwrap_or(Ordering::Equal);
-            if descending { ordering.reverse() } else { ordering }
-        }
-    }
-}
-
 /// Order of two different texts in which runs of digits count as numbers: text is cut where digits begin or end; where two
-/// pieces are numbers they compare as such, else as bytes. This is github.com/facette/natsort, which Prometheus uses.
-pub(super) fn natural(a: &str, b: &str) -> Ordering {
+/// pieces are numbers they compare as such, else as bytes. This is github.com/facette/natsort, which Prometheus uses, but
+/// that numbers beyond an int64 compare as numbers too; there they compare as bytes, which is no order.
+fn natural(a: &str, b: &str) -> Ordering {
     let (mut left, mut right) = (pieces(a), pieces(b));
     loop {
         let (x, y) = match (left.next(), right.next()) {
@@ -81,14 +74,19 @@ pub(super) fn natural(a: &str, b: &str) -> Ordering {
             (Some(_), None) => return Ordering::Greater,
             (None, None) => return a.cmp(b),
         };
-        let ordering = match (x.parse::<i64>(), y.parse::<i64>()) {
-            (Ok(x), Ok(y)) => x.cmp(&y),
+        let ordering = match (number(x), number(y)) {
+            (Some(x), Some(y)) => x.len().cmp(&y.len()).then(x.cmp(y)),
             _ => x.cmp(y),
         };
         if ordering != Ordering::Equal {
             return ordering;
         }
     }
+}
+
+/// The digits of a piece that is a number, without leading zeros.
+fn number(piece: &str) -> Option<&str> {
+    piece.starts_with(|c: char| c.is_ascii_digit()).then(|| piece.trim_start_matches('0'))
 }
 
 fn pieces(text: &str) -> impl Iterator<Item = &str> {
@@ -109,20 +107,12 @@ mod tests {
     #[test]
     fn texts_are_in_natural_order() {
         let ascending = ["", "0", "1", "9", "10", "a", "a1", "a2", "a10", "a10b", "a10b2", "b"];
+        let huge = format!("1{}", "0".repeat(23));
+        let ascending = [&ascending[..5], &[huge.as_str()], &ascending[5..]].concat();
         for (i, a) in ascending.iter().enumerate() {
             for (j, b) in ascending.iter().enumerate().filter(|(j, _)| *j != i) {
                 assert_eq!(natural(a, b), i.cmp(&j), "{a} {b}");
             }
-        }
-    }
-
-    #[test]
-    fn nan_is_last_in_both_directions() {
-        for (descending, expected) in [(false, [1.0, 2.0, 3.0]), (true, [3.0, 2.0, 1.0])] {
-            let mut values = [2.0, f64::NAN, 3.0, 1.0];
-            values.sort_by(|a, b| by_value(*a, *b, descending));
-            assert_eq!(values[..3], expected);
-            assert!(values[3].is_nan());
         }
     }
 }

@@ -1,54 +1,64 @@
 //! Functions of a range over what an inner expression gives on its own grid: a row becomes the samples of a series.
 
-use masthead_store::Samples;
+use masthead_store::{Reservation, Samples};
 
 use super::batch::{Batch, is_absent, row_bytes};
-use super::{Context, Operator, Source, pull, scalar_values, scan};
+use super::scan::{Columns, Scratch};
+use super::{Context, Operator, Source, pull};
 use crate::error::QueryError;
-use crate::plan::node;
+use crate::plan::{Timeline, node};
 
 /// A function of a subquery.
 pub(super) struct Subquery {
-    node: node::Subquery,
+    grid: Timeline,
     input: Source,
-    args: Vec<Source>,
-    values: Option<Vec<Vec<f64>>>,
-    samples: Samples,
+    columns: Columns,
+    /// Of the samples of the rows that are computed at the same time.
+    held: Option<Reservation>,
 }
 
 impl Subquery {
-    /// Evaluates the function of `node` over the rows of `input`, which are of the grid of `node`.
-    pub(super) fn new(node: &node::Subquery, input: Source, args: Vec<Source>) -> Self {
-        Self { node: node.clone(), input, args, values: None, samples: Samples::default() }
+    /// Evaluates the function of `node` over the rows of `input`, which are of the grid of `node`; `args` are its scalars.
+    pub(super) fn new(node: &node::Subquery, input: Source, args: Vec<Source>) -> Result<Self, QueryError> {
+        Ok(Self { grid: node.grid, input, columns: Columns::new(node.spec.clone(), args)?, held: None })
+    }
+
+    /// Takes the memory for the samples of `rows` rows, as many of them as there are threads at a time: a time and a value
+    /// each.
+    fn reserve(&mut self, rows: usize, cx: &Context<'_>) -> Result<(), QueryError> {
+        let threads = cx.pool.as_ref().map_or(1, |pool| pool.current_num_threads());
+        let bytes = rows.min(threads).saturating_mul(2).saturating_mul(row_bytes(self.grid.count));
+        if self.held.as_ref().is_none_or(|held| held.bytes() < bytes) {
+            self.held = None;
+            self.held = Some(cx.budget.reserve("samples of a subquery", bytes)?);
+        }
+        Ok(())
     }
 }
 
 impl Operator for Subquery {
     fn next(&mut self, cx: &Context<'_>) -> Result<Option<Batch>, QueryError> {
-        if self.values.is_none() {
-            let args = self.args.iter_mut().map(|arg| scalar_values(&mut **arg, cx));
-            self.values = Some(args.collect::<Result<_, _>>()?);
+        // Errors of the arguments come before those of the input.
+        self.columns.arguments(cx)?;
+        loop {
+            let Some(rows) = pull(&mut *self.input, cx)? else { return Ok(None) };
+            self.reserve(rows.len(), cx)?;
+            let grid = &self.grid;
+            let fill = |i: usize, scratch: &mut Scratch| {
+                samples_of(rows.row(i), grid, &mut scratch.samples);
+                Ok(())
+            };
+            let computed = self.columns.compute(rows.len(), rows.values.len(), fill, cx)?;
+            let batch = computed.keep(rows.labels.into_iter().zip(rows.drop_name), cx)?;
+            if !batch.is_empty() {
+                return Ok(Some(batch));
+            }
         }
-        let args = self.values.as_deref().unwrap_or_default();
-        let Some(rows) = pull(&mut *self.input, cx)? else { return Ok(None) };
-        let steps = self.node.spec.timeline.count;
-        let mut batch = Batch::with_rows(rows.len(), steps, cx)?;
-        // One row of samples: a time and a value each.
-        let _held = cx.budget.reserve("samples of a subquery", 2 * row_bytes(rows.steps))?;
-        let mut out = vec![super::batch::ABSENT; steps];
-        for i in 0..rows.len() {
-            samples_of(rows.row(i), &self.node.grid, &mut self.samples);
-            let labels = &rows.labels[i];
-            scan::evaluate_column(&self.node.spec, args, labels, &self.samples, &mut out, cx)?;
-            batch.push(labels.clone(), rows.drop_name[i], &out);
-        }
-        super::rename(&mut batch, self.node.spec.names);
-        Ok(Some(batch))
     }
 }
 
 /// The cells that are there, as samples of a series.
-pub(super) fn samples_of(row: &[f64], grid: &crate::plan::Timeline, samples: &mut Samples) {
+pub(super) fn samples_of(row: &[f64], grid: &Timeline, samples: &mut Samples) {
     samples.clear();
     for (step, value) in row.iter().enumerate().filter(|(_, value)| !is_absent(**value)) {
         samples.timestamps.push(grid.at(step));

@@ -72,9 +72,10 @@ struct How {
     threads: usize,
     delayed: bool,
     instant: bool,
+    max_samples: usize,
 }
 
-const PLAIN: How = How { batch: 256, threads: 1, delayed: false, instant: false };
+const PLAIN: How = How { batch: 256, threads: 1, delayed: false, instant: false, max_samples: 1000 };
 
 /// Rows `labels value value ...` and notes, of a query over all minutes of `data`.
 fn run(query: &str, data: &str, how: How) -> Result<(Vec<String>, Vec<String>), String> {
@@ -87,7 +88,7 @@ fn run(query: &str, data: &str, how: How) -> Result<(Vec<String>, Vec<String>), 
         budget: budget.clone(),
         cancelled: Arc::new(AtomicBool::new(false)),
         annotations: &annotations,
-        max_samples: 1000,
+        max_samples: how.max_samples,
         pool: (how.threads > 1).then(|| Arc::new(pool)),
     };
     let parse = promql::ParseOptions { features: promql::Features::ALL, ..Default::default() };
@@ -373,6 +374,54 @@ fn limits_end_a_query() {
     assert!(matches!(end(&Budget::unlimited(), true, 10, "sum(a)"), QueryError::Cancelled));
     let many = end(&Budget::unlimited(), false, 2, "{x=~\".+\"}");
     assert_eq!(many.to_string(), super::too_many_samples().to_string());
+}
+
+/// A grid of more steps than samples may be held is refused before anything of its size is made, whatever is below.
+#[test]
+fn huge_grids_are_refused() {
+    let too_many = super::too_many_samples().to_string();
+    for query in [
+        "max_over_time(abs(nope)[292y:1ms])",
+        "max_over_time(absent(nope)[292y:1ms])",
+        "sum(max_over_time(clamp_min(nope, 1)[292y:1ms]) + 1)",
+        "max_over_time(quantile_over_time(scalar(nope), nope[1m])[292y:1ms])",
+        "max_over_time(vector(1)[2h:1s])",
+    ] {
+        check_error(query, REQUESTS, &too_many);
+        assert_eq!(run(query, REQUESTS, How { instant: true, ..PLAIN }).unwrap_err(), too_many, "{query}");
+    }
+    let instant = How { instant: true, ..PLAIN };
+    assert_eq!(run("absent(nope)[292y:1ms]", REQUESTS, instant).unwrap_err(), too_many);
+}
+
+/// What grows with the steps takes its memory first: 10 million of them against 4 MiB.
+#[test]
+fn what_grows_with_steps_is_reserved() {
+    let how = How { max_samples: 20_000_000, instant: true, ..PLAIN };
+    for query in [
+        "max_over_time(absent(nope)[10000s:1ms])",
+        "max_over_time(clamp_min(nope, 1)[10000s:1ms])",
+        "max_over_time(clamp(nope, 1, 2)[10000s:1ms])",
+        "max_over_time((nope + 1)[10000s:1ms])",
+        "max_over_time(quantile_over_time(scalar(nope), nope[1m])[10000s:1ms])",
+    ] {
+        let failed = run(query, REQUESTS, how).unwrap_err();
+        assert!(failed.contains("memory"), "{query}: {failed}");
+    }
+    check_how("max_over_time(abs(nope)[10000s:1ms])", REQUESTS, &[], how);
+}
+
+/// Bounds that are no numbers have no order, which sorting must survive.
+#[test]
+fn bounds_may_be_nan() {
+    let nans = ["nan", "naN", "nAn", "nAN", "Nan", "NaN", "NAn", "NAN"];
+    let bound = |i: usize| if i % 4 == 1 && i < 32 { nans[i / 4].to_owned() } else { (i * 37 % 60).to_string() };
+    let data: String = (0..60).map(|i| format!("h_bucket{{a={i:02},le={}}} 1\n", bound(i))).collect();
+    let data = data + "h_bucket{a=99,le=+Inf} 1";
+    let (rows, _) = run("histogram_quantile(0.5, sum without (a) (h_bucket))", &data, PLAIN).unwrap();
+    assert_eq!(rows.len(), 1);
+    let (rows, _) = run("histogram_fraction(0, 1, sum without (a) (h_bucket))", &data, PLAIN).unwrap();
+    assert_eq!(rows.len(), 1);
 }
 
 /// The deepest trees that the parser lets through are evaluated on the stack of an ordinary thread.

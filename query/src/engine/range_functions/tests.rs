@@ -8,9 +8,11 @@ use masthead_store::{Budget, Labels, Samples};
 
 use super::*;
 use crate::annotations::{Annotations, Severity};
-use crate::engine::batch::is_absent;
+use crate::engine::Context;
+use crate::engine::arguments::Arguments;
+use crate::engine::batch::{ABSENT, is_absent};
 use crate::engine::column::{Prepared, WindowTimes};
-use crate::engine::{Context, scan};
+use crate::engine::scan::{self, Columns};
 use crate::plan::{Names, ScanFunction, ScanSpec, Timeline};
 use crate::promql::ast::{RangeExtension, Span};
 
@@ -40,10 +42,18 @@ fn ask(spec: &ScanSpec, args: &[f64], samples: &Samples) -> Result<(Vec<f64>, Ve
         max_samples: usize::MAX,
         pool: None,
     };
-    let args: Vec<Vec<f64>> = args.iter().map(|arg| vec![*arg; spec.timeline.count]).collect();
-    let mut out = vec![f64::NAN; spec.timeline.count];
     let labels = Labels::from_pairs([("__name__", "x")]);
-    scan::evaluate_column(spec, &args, &labels, samples, &mut out, &cx).map_err(|error| error.to_string())?;
+    let steps = spec.timeline.count;
+    let columns = Columns::with_arguments(spec, Arguments::constant(args, steps));
+    let fill = |scratch: &mut scan::Scratch| {
+        scratch.samples = samples.clone();
+        Ok(())
+    };
+    let rows = columns.and_then(|mut columns| {
+        columns.compute(1, 0, |_, to| fill(to), &cx)?.keep(std::iter::once((labels, false)), &cx)
+    });
+    let rows = rows.map_err(|error| error.to_string())?;
+    let out = if rows.is_empty() { vec![ABSENT; steps] } else { rows.row(0).to_vec() };
     let told = [Severity::Warning, Severity::Info].map(|severity| annotations.render(severity, "sum(x)"));
     Ok((out, told.concat()))
 }
@@ -76,7 +86,7 @@ fn literal_windows() {
         ("increase", &[], &[(15, 1.0), (30, 11.0), (45, 21.0)], 20.0 * (30.0 + 1.5 + 15.0) / 30.0),
         ("increase", &[], &[(15, 100.0), (30, 120.0), (45, 30.0), (60, 40.0)], 60.0 * (45.0 + 15.0) / 45.0),
         ("delta", &[], &[(15, 100.0), (30, 120.0), (45, 30.0), (60, 40.0)], -60.0 * (45.0 + 15.0) / 45.0),
-        ("rate", &[], &[(30, 5.0)], crate::engine::batch::ABSENT),
+        ("rate", &[], &[(30, 5.0)], ABSENT),
         ("irate", &[], &[(15, 10.0), (30, 20.0), (40, 25.0)], 0.5),
         ("irate", &[], &[(15, 10.0), (30, 20.0), (40, 5.0)], 0.5),
         ("idelta", &[], &[(15, 10.0), (30, 20.0), (40, 5.0)], -15.0),
@@ -116,7 +126,7 @@ fn literal_windows() {
         ("ts_of_first_over_time", &[], &[(0, 4.0), (10, nan), (30, 2.0)], 10.0),
         ("ts_of_last_over_time", &[], &[(10, nan), (30, 2.0), (61, 3.0)], 30.0),
         ("double_exponential_smoothing", &[0.5, 0.5], &[(10, 1.0), (20, 2.0), (30, 3.0), (40, 4.0)], 4.0),
-        ("double_exponential_smoothing", &[0.5, 0.5], &[(10, 1.0)], crate::engine::batch::ABSENT),
+        ("double_exponential_smoothing", &[0.5, 0.5], &[(10, 1.0)], ABSENT),
     ];
     for (name, args, points, expected) in rows {
         let got = one(name, args, points, 60, 60);
@@ -180,7 +190,7 @@ fn start_timestamps_count() {
 fn slow_rate(points: &[(i64, f64)], start: i64, end: i64, counter: bool, per: Option<f64>) -> f64 {
     let inside: Vec<(i64, f64)> = points.iter().copied().filter(|(t, _)| *t > start && *t <= end).collect();
     if inside.len() < 2 {
-        return crate::engine::batch::ABSENT;
+        return ABSENT;
     }
     let ((first_t, first), (last_t, last)) = (inside[0], inside[inside.len() - 1]);
     let mut result = last - first;
@@ -258,7 +268,7 @@ fn sliding_equals_scanning() {
 #[test]
 fn extended_windows() {
     use RangeExtension::{Anchored, Smoothed};
-    let absent = crate::engine::batch::ABSENT;
+    let absent = ABSENT;
     type Row<'a> = (&'static str, RangeExtension, &'a [(i64, f64)], f64);
     let rows: &[Row] = &[
         ("increase", Anchored, &[(50, 10.0), (70, 20.0), (110, 30.0)], 20.0),
@@ -301,8 +311,9 @@ fn of_lanes(name: &'static str, points: &[(i64, f64)], switches: &[(usize, Optio
         samples: &samples,
         with_start_timestamps: false,
         prepared: &mut prepared,
-        args: &[60.0],
+        args: &Arguments::constant(&[60.0], 1),
         range_seconds: 300.0,
+        cancelled: &AtomicBool::new(false),
     };
     let mut out = [0.0];
     (function.run)(&mut column, &mut Notes::default(), &mut out);

@@ -9,7 +9,7 @@ use masthead_store::{Budget, Chunk, Lane, SeriesBatch, chunk};
 
 use super::*;
 use crate::annotations::{Annotations, Severity};
-use crate::plan::{Names, Timeline};
+use crate::plan::{Names, ScanFunction, Timeline};
 use crate::promql::ast::Span;
 
 /// Batches that are there already.
@@ -159,6 +159,31 @@ fn too_many_samples_are_refused() {
     assert_eq!(ask(13).expect("rows"), Some(1));
     let error = ask(12).expect_err("a sample more").to_string();
     assert_eq!(error, "query processing would load too many samples into memory in query execution");
+}
+
+/// A row looks at the cancel flag itself: one alone may take long.
+#[test]
+fn a_cancelled_row_ends() {
+    let annotations = Annotations::default();
+    let cx = Context {
+        budget: Budget::unlimited(),
+        cancelled: Arc::new(AtomicBool::new(true)),
+        annotations: &annotations,
+        max_samples: usize::MAX,
+        pool: None,
+    };
+    let spec = spec(ScanFunction::Range("quantile_over_time"), Timeline { start: 0, step: 1, count: 3 }, 60_000);
+    let args = Arguments::constant(&[2.0], 3);
+    let mut columns = Columns::with_arguments(&spec, args).expect("a function");
+    let fill = |_, scratch: &mut Scratch| {
+        scratch.samples.push(-1, 1.0);
+        Ok(())
+    };
+    let ended = columns
+        .compute(1, 0, fill, &cx)
+        .and_then(|computed| computed.keep([(Labels::empty(), false)].into_iter(), &cx));
+    assert!(matches!(ended, Err(QueryError::Cancelled)));
+    assert!(annotations.render(Severity::Warning, "").is_empty(), "no window was looked at");
 }
 
 /// Steps of an instant selector: times, samples, then per step the value found, if any.

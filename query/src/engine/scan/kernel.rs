@@ -1,0 +1,118 @@
+//! What is computed of each column: a function of a range, or a lookup.
+
+use std::sync::atomic::AtomicBool;
+
+use super::Scratch;
+use crate::engine::arguments::Arguments;
+use crate::engine::batch::ABSENT;
+use crate::engine::column::{Column, Marks, WindowTimes, slide};
+use crate::engine::lanes::Levels;
+use crate::engine::notes::Notes;
+use crate::engine::range_functions::{self, RangeFunction, Run};
+use crate::engine::{extended, lookup};
+use crate::error::QueryError;
+use crate::plan::{ScanFunction, ScanSpec};
+use crate::promql::ast::RangeExtension;
+
+/// What is computed of each column.
+pub(super) struct Kernel {
+    pub(super) times: WindowTimes,
+    range_seconds: f64,
+    with_start_timestamps: bool,
+    kind: Kind,
+}
+
+enum Kind {
+    /// A function of a range.
+    Range(&'static RangeFunction, Run),
+    /// The newest sample of the lookback.
+    Latest,
+    /// Something about the newest sample of the lookback.
+    OfLatest(lookup::Pick),
+    /// An instant selector that is smoothed.
+    Smoothed,
+    /// Nothing at all.
+    Nothing,
+}
+
+impl Kernel {
+    /// The kernel of `spec`. Fails for a function that no table has.
+    pub(super) fn of(spec: &ScanSpec) -> Result<Self, QueryError> {
+        let smoothed = spec.extension == Some(RangeExtension::Smoothed);
+        let kind = match spec.function {
+            ScanFunction::Range(name) => {
+                let missing = || QueryError::Execution(format!("not supported yet: function {name}()"));
+                let function = range_functions::find(name).ok_or_else(missing)?;
+                let run =
+                    if spec.extension.is_some() { function.run_extended.ok_or_else(missing)? } else { function.run };
+                Kind::Range(function, run)
+            }
+            ScanFunction::Latest if smoothed => Kind::Smoothed,
+            ScanFunction::Latest => Kind::Latest,
+            ScanFunction::Timestamp => Kind::OfLatest(lookup::timestamp),
+            ScanFunction::SampleTime => Kind::OfLatest(lookup::sample_time),
+            ScanFunction::StartTimestamp if !spec.use_start_timestamps => Kind::Nothing,
+            ScanFunction::StartTimestamp => Kind::OfLatest(lookup::start_timestamp),
+            ScanFunction::Raw => return Err(QueryError::Internal("raw samples are no rows".into())),
+        };
+        let (instant, wanted) = match &kind {
+            Kind::Range(function, _) => (false, function.with_start_timestamps && spec.extension.is_none()),
+            _ => (true, true),
+        };
+        // The window of a lookup is its lookback; one that is smoothed reaches as far to the other side.
+        let times = if instant {
+            let times = WindowTimes::of(spec, spec.lookback);
+            if smoothed { times.reaching(0, spec.lookback) } else { times.reaching(0, 0) }
+        } else {
+            WindowTimes::of(spec, spec.range)
+        };
+        let range_seconds = go_seconds(spec.range);
+        Ok(Self { times, range_seconds, with_start_timestamps: wanted && spec.use_start_timestamps, kind })
+    }
+
+    /// How lanes are levelled. None: stale markers must stay, since they end a series.
+    pub(super) fn levels(&self) -> Option<Levels> {
+        match &self.kind {
+            Kind::Range(function, _) => Some(function.levels),
+            Kind::Smoothed => Some(Levels::None),
+            Kind::Latest | Kind::OfLatest(_) | Kind::Nothing => None,
+        }
+    }
+
+    /// Computes all steps of the column in `scratch`, which is settled. Once `cancelled`, it may stop anywhere.
+    pub(super) fn compute(
+        &self,
+        scratch: &mut Scratch,
+        args: &Arguments,
+        cancelled: &AtomicBool,
+        notes: &mut Notes,
+        out: &mut [f64],
+    ) {
+        let Scratch { samples, prepared, .. } = scratch;
+        let marks = if let Kind::Range(function, _) = &self.kind { function.marks } else { Marks::None };
+        prepared.mark(marks, samples, self.with_start_timestamps);
+        let mut column = Column {
+            times: self.times,
+            samples,
+            with_start_timestamps: self.with_start_timestamps,
+            prepared,
+            args,
+            range_seconds: self.range_seconds,
+            cancelled,
+        };
+        match self.kind {
+            Kind::Range(_, run) => run(&mut column, notes, out),
+            Kind::Latest => lookup::latest(samples, &self.times, out, |samples, i| samples.values[i]),
+            Kind::OfLatest(pick) => lookup::latest(samples, &self.times, out, pick),
+            Kind::Smoothed => {
+                slide(&mut column, notes, out, |window, _| extended::smoothed_instant(window, window.end));
+            }
+            Kind::Nothing => out.fill(ABSENT),
+        }
+    }
+}
+
+/// Go's `Duration.Seconds`: whole seconds and the rest are turned into floats apart.
+fn go_seconds(millis: masthead_store::Millis) -> f64 {
+    (millis / 1000) as f64 + ((millis % 1000) * 1_000_000) as f64 / 1e9
+}
