@@ -14,6 +14,7 @@ pub mod duration;
 pub mod engine;
 pub mod error;
 pub mod flags;
+mod go_float;
 pub mod logging;
 pub mod metrics;
 pub mod plan;

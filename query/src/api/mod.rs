@@ -293,17 +293,20 @@ async fn answer(api: &Api, route: &Route, call: &Call) -> Reply {
 
 /// The endpoint of a request and what its path has in place of `*`; or the answer, where there is none.
 fn route(method: &Method, uri: &Uri) -> Result<(&'static Route, String), Box<Reply>> {
-    let path = uri.path();
-    if method == Method::OPTIONS && path.starts_with("/api/v1/") {
+    if method == Method::OPTIONS && uri.path().starts_with("/api/v1/") {
         return Err(Box::new(Reply::no_content()));
     }
-    let found = ROUTES.iter().find_map(|route| Some((route, match_path(route.path, path)?)));
-    let Some((route, name)) = found else {
-        return Err(Box::new(status::text(StatusCode::NOT_FOUND, "404 page not found\n")));
+    let path = params::percent_decode(uri.path(), false).unwrap_or_else(|_| uri.path().to_owned());
+    let Some((route, name)) = find(&path) else {
+        let plain = without_empty_segments(&path);
+        return Err(Box::new(match find(&plain) {
+            Some(_) if plain != path => moved(method, &plain, uri.query()),
+            _ => status::text(StatusCode::NOT_FOUND, "404 page not found\n"),
+        }));
     };
     let allowed = match *method {
         Method::GET => true,
-        Method::HEAD => !path.starts_with("/api/"),
+        Method::HEAD => !route.path.starts_with("/api/"),
         Method::POST => route.post,
         _ => false,
     };
@@ -316,13 +319,45 @@ fn route(method: &Method, uri: &Uri) -> Result<(&'static Route, String), Box<Rep
     Err(Box::new(reply))
 }
 
-/// What `path` has in place of the `*` of `pattern`, decoded and not empty; None where it does not match.
+/// The endpoint of a decoded path and what that has in place of `*`.
+fn find(path: &str) -> Option<(&'static Route, String)> {
+    ROUTES.iter().find_map(|route| Some((route, match_path(route.path, path)?)))
+}
+
+/// A path without doubled slashes and one at the end.
+fn without_empty_segments(path: &str) -> String {
+    let segments = path.split('/').filter(|segment| !segment.is_empty());
+    segments.fold(String::new(), |path, segment| path + "/" + segment)
+}
+
+/// Sends the client to the path that it most likely meant. What is no GET is to be repeated as it was, as by Go's routers.
+fn moved(method: &Method, path: &str, query: Option<&str>) -> Reply {
+    let status = if method == Method::GET { StatusCode::MOVED_PERMANENTLY } else { StatusCode::TEMPORARY_REDIRECT };
+    let mut location = String::new();
+    for byte in path.bytes() {
+        match byte {
+            b'/' | b'-' | b'_' | b'.' | b'~' => location.push(char::from(byte)),
+            byte if byte.is_ascii_alphanumeric() => location.push(char::from(byte)),
+            byte => location.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    if let Some(query) = query {
+        location = location + "?" + query;
+    }
+    let mut reply = status::text(status, "Moved\n");
+    if let Ok(location) = HeaderValue::try_from(location) {
+        reply.headers.insert(header::LOCATION, location);
+    }
+    reply
+}
+
+/// What `path` has in place of the `*` of `pattern`, not empty; None where it does not match.
 fn match_path(pattern: &str, path: &str) -> Option<String> {
     let Some((before, after)) = pattern.split_once('*') else {
         return (pattern == path).then(String::new);
     };
     let name = path.strip_prefix(before)?.strip_suffix(after)?;
-    if name.is_empty() || name.contains('/') { None } else { params::percent_decode(name, false).ok() }
+    (!name.is_empty() && !name.contains('/')).then(|| name.to_owned())
 }
 
 /// The parameters of URL and body; or the answer, where the body cannot be read.

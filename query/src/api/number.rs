@@ -4,6 +4,8 @@ use std::io::Write as _;
 
 use masthead_store::Millis;
 
+use crate::go_float;
+
 /// A sample's time: seconds, with exactly three decimals where the ms are not 0 (MarshalTimestamp in util/jsonutil).
 pub(crate) fn push_timestamp(out: &mut Vec<u8>, time: Millis) {
     if time < 0 {
@@ -60,17 +62,15 @@ fn push_plain_float(out: &mut Vec<u8>, value: f64) {
         }
         push_integer(out, value.abs() as u64);
     } else {
-        // Rust's digits are the shortest ones too, and never have an exponent here.
-        let _ = write!(out, "{value}");
+        go_float::push_plain(out, value);
     }
 }
 
-/// Go's `strconv.FormatFloat(value, 'e', -1, 64)`: Rust's digits, with Go's signed exponent of at least two digits.
+/// Go's `strconv.FormatFloat(value, 'e', -1, 64)`: the exponent is signed and has at least two digits.
 fn push_exponent(out: &mut Vec<u8>, value: f64) {
-    let text = format!("{value:e}");
-    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |rest| ('-', rest));
-    let _ = write!(out, "{digits}e{sign}{exponent:0>2}");
+    let (digits, exponent) = go_float::scientific(value);
+    let sign = if exponent < 0 { '-' } else { '+' };
+    let _ = write!(out, "{digits}e{sign}{:02}", exponent.unsigned_abs());
 }
 
 /// A whole number.
@@ -139,6 +139,8 @@ mod tests {
             (f64::NEG_INFINITY, "-Inf", "-Inf"),
             (9_007_199_254_740_993.0, "9007199254740992", "9007199254740992"),
             (123_456.789, "123456.789", "123456.789"),
+            (1_499_125_291_598_393.0 / 8.0, "187390661449799.12", "187390661449799.12"),
+            (2f64.powi(-25), "2.9802322387695312e-08", "0.000000029802322387695312"),
             (0.30000000000000004, "0.30000000000000004", "0.30000000000000004"),
         ] {
             assert_eq!(text(|out| push_value(out, value)), format!("\"{vector}\""));

@@ -58,15 +58,21 @@ fn timeline(params: &Params) -> Result<(Timeline, i64), String> {
         return Err(end_before_start());
     }
     let step = params.duration("step")?;
-    // Prometheus fails with an internal error for steps below 1 ms.
-    if step < 1_000_000 {
+    let step_too_small = || {
         let fault = "zero or negative query resolution step widths are not accepted. Try a positive integer";
-        return Err(invalid("step", fault));
+        invalid("step", fault)
+    };
+    if step <= 0 {
+        return Err(step_too_small());
     }
     if end.since(start) / step > STEPS_MAX {
         return Err("exceeded maximum resolution of 11,000 points per timeseries. \
                     Try decreasing the query resolution (?step=XX)"
             .to_owned());
+    }
+    // Prometheus fails with an internal error for steps below 1 ms.
+    if step < 1_000_000 {
+        return Err(step_too_small());
     }
     let (start, end, step) = (start.engine_ms(), end.engine_ms(), step / 1_000_000);
     // Times far outside wrap, each by itself.
@@ -186,6 +192,11 @@ mod tests {
                 "start=1&end=2&step=-1",
                 "invalid parameter \"step\": zero or negative query resolution step widths are not accepted. Try a \
                  positive integer",
+            ),
+            (
+                "start=1&end=2&step=0.00001",
+                "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution \
+                 (?step=XX)",
             ),
             (
                 "start=1&end=2&step=0.0001",

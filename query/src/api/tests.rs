@@ -220,6 +220,7 @@ async fn labels_series_and_their_limits() {
         ("/api/v1/label/replica/values?dedup=false", r#"["a"]"#),
         ("/api/v1/label/U__label_2e_dot/values", r#"["x"]"#),
         ("/api/v1/label/label%2Edot/values", r#"["x"]"#),
+        ("/api/v1/%6cabel/label.dot/v%61lues", r#"["x"]"#),
         ("/api/v1/label/__name__/values?limit=1", r#"["up"],"warnings":["results truncated due to limit"]"#),
         ("/api/v1/label/__name__/values?limit=2", r#"["up","with.dot"]"#),
         ("/api/v1/label/__name__/values?match[]=up&match[]={%22with.dot%22}", r#"["up","with.dot"]"#),
@@ -236,6 +237,26 @@ async fn labels_series_and_their_limits() {
     ] {
         let got = get(&api, path).await;
         assert_eq!(got.body, format!(r#"{{"status":"success","data":{body}}}"#), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn near_misses_are_sent_to_the_path_that_was_meant() {
+    let api = api_over(vec![Arc::new(east())], |_| {});
+    for (path, location) in [
+        ("/api/v1//query?query=%22x%22&time=5", "/api/v1/query?query=%22x%22&time=5"),
+        ("//api/v1/query", "/api/v1/query"),
+        ("/api/v1/labels/", "/api/v1/labels"),
+        ("/api/v1/label/%C3%A9%25/values/", "/api/v1/label/%C3%A9%25/values"),
+        ("/metrics/", "/metrics"),
+    ] {
+        let got = get(&api, path).await;
+        assert_eq!((got.status, got.header("location")), (301, location), "{path}");
+        let posted = ask(&api, http::Request::post(path), "").await;
+        assert_eq!((posted.status, posted.header("location")), (307, location), "{path}");
+    }
+    for path in ["/api/v1/nope/", "/api//v2", "/api/v1/label/a%2Fb/values", "/api/v1/label//values/"] {
+        assert_eq!(get(&api, path).await.status, 404, "{path}");
     }
 }
 

@@ -155,9 +155,17 @@ fn parse_hex_float(text: &str) -> Option<f64> {
     Some(value * f64::from(exponent.saturating_sub(4 * fraction.len() as i32)).exp2())
 }
 
-/// Parses `2023-11-14T22:13:20.5Z` and forms with an offset, as Go's `time.Parse(time.RFC3339Nano, ..)`.
+/// Parses `2023-11-14T22:13:20.5Z` and forms with an offset, as Go's `time.Parse(time.RFC3339Nano, ..)`, which takes an hour
+/// of one digit.
 fn parse_rfc3339(text: &str) -> Option<Time> {
-    let bytes = text.as_bytes();
+    let padded;
+    let bytes = match text.as_bytes() {
+        bytes if bytes.get(12) == Some(&b':') => {
+            padded = [&bytes[..11], b"0", &bytes[11..]].concat();
+            &padded
+        }
+        bytes => bytes,
+    };
     let number = |from: usize, to: usize| -> Option<i64> {
         let digits = bytes.get(from..to)?;
         digits.iter().all(u8::is_ascii_digit).then(|| digits.iter().fold(0, |n, d| n * 10 + i64::from(d - b'0')))
@@ -267,6 +275,8 @@ mod tests {
             ("2023-11-14T22:13:20Z", 1_700_000_000_000),
             ("2023-11-14T22:13:20.123456Z", 1_700_000_000_123),
             ("2023-11-14T23:13:20+01:00", 1_700_000_000_000),
+            ("2023-11-15T1:00:00Z", 1_700_010_000_000),
+            ("2023-11-15T1:00:00.5+01:00", 1_700_006_400_500),
             ("2024-02-29T00:00:00Z", 1_709_164_800_000),
             ("1969-12-31T23:59:59.5Z", -500),
             // Times far outside wrap around in int64 nanoseconds.

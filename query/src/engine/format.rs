@@ -1,8 +1,10 @@
 //! Floats in the texts of labels and annotations, as Go writes them.
 
+use crate::go_float;
+
 /// Go's `strconv.FormatFloat(value, 'f', -1, 64)`: the shortest digits that read back the same, never an exponent.
 pub(super) fn plain(value: f64) -> String {
-    special(value).unwrap_or_else(|| format!("{value}"))
+    special(value).unwrap_or_else(|| go_float::plain(value))
 }
 
 /// Go's `%g` and `%v`: the shortest digits that read back the same, with an exponent below 1e-4 and from 1e6 on
@@ -11,10 +13,8 @@ pub(super) fn shortest(value: f64) -> String {
     if let Some(text) = special(value) {
         return text;
     }
-    let text = format!("{value:e}");
-    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    if (-4..6).contains(&exponent) { format!("{value}") } else { format!("{digits}e{}", two_digits(exponent)) }
+    let (digits, exponent) = go_float::scientific(value);
+    if (-4..6).contains(&exponent) { go_float::plain(value) } else { format!("{digits}e{}", two_digits(exponent)) }
 }
 
 /// Go's `%f`: six decimals.
@@ -92,7 +92,12 @@ mod tests {
 
     #[test]
     fn floats_read_as_go_writes_them() {
-        for (value, expected) in [(1e21, "1000000000000000000000"), (1e-7, "0.0000001"), (-0.0, "-0"), (1.5, "1.5")] {
+        for (value, expected) in [
+            (1e21, "1000000000000000000000"),
+            (1e-7, "0.0000001"),
+            (-0.0, "-0"),
+            (6_104_252_345_610_425.0 / 4.0, "1526063086402606.2"),
+        ] {
             assert_eq!(plain(value), expected);
         }
         for (value, expected) in [

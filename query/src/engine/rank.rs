@@ -72,13 +72,14 @@ fn counts(parameter: &[f64]) -> Result<Option<Vec<usize>>, QueryError> {
     if limits.any_nan {
         return Err(QueryError::Execution("Parameter value is NaN".into()));
     }
-    // 2^63, which no int64 reaches.
-    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
+    // -2^63, and the largest float below 2^63; upstream refuses both (minInt64 and maxInt64).
+    const MIN: f64 = -9_223_372_036_854_775_808.0;
+    const MAX: f64 = 9_223_372_036_854_774_784.0;
     let refuse = |value, how| QueryError::Execution(format!("Scalar value {} {how} int64", format::shortest(value)));
-    if limits.min <= -LIMIT {
+    if limits.min <= MIN {
         return Err(refuse(limits.min, "underflows"));
     }
-    if limits.max >= LIMIT {
+    if limits.max >= MAX {
         return Err(refuse(limits.max, "overflows"));
     }
     Ok(Some(parameter.iter().map(|k| if *k < 1.0 { 0 } else { *k as usize }).collect()))
@@ -412,6 +413,8 @@ mod tests {
         assert_eq!(counts(&[0.5, -1.0]).unwrap(), None);
         assert_eq!(text(&[2.0, f64::NAN]), "Parameter value is NaN");
         assert_eq!(text(&[1e30]), "Scalar value 1e+30 overflows int64");
+        assert_eq!(text(&[9_223_372_036_854_774_784.0]), "Scalar value 9.223372036854775e+18 overflows int64");
+        assert!(counts(&[9_223_372_036_854_773_760.0]).is_ok());
         assert_eq!(text(&[1.0, -1e30]), "Scalar value -1e+30 underflows int64");
     }
 

@@ -1,6 +1,6 @@
 //! label_replace() and label_join(): they change labels and leave values alone.
 
-use masthead_store::labels::METRIC_NAME;
+use masthead_store::labels::{LENGTH_MAX, METRIC_NAME};
 use masthead_store::regex::Regex;
 use masthead_store::{Labels, LabelsBuilder};
 
@@ -8,6 +8,9 @@ use super::batch::Batch;
 use super::{Context, Operator, Source, pull};
 use crate::error::QueryError;
 use crate::plan::node;
+
+/// Bytes of a new label that count as paid for with the row.
+const PAID: usize = 128;
 
 /// Changes the labels of each row.
 pub(super) struct Relabel {
@@ -34,12 +37,24 @@ impl Relabel {
     }
 }
 
+/// Upstream's own representation of labels ends here too, with an error of no kind (model/labels/labels_stringlabels.go,
+/// sizeWhenEncoded).
+fn too_long(name: &str, length: usize) -> QueryError {
+    QueryError::Execution(format!(
+        "the value of label {name:?} is {length} bytes long, the limit is {LENGTH_MAX} bytes"
+    ))
+}
+
 impl Operator for Relabel {
     fn next(&mut self, cx: &Context<'_>) -> Result<Option<Batch>, QueryError> {
         let mut batch = pull(&mut *self.input, cx)?;
         if let Some(batch) = &mut batch {
             for (labels, drop_name) in batch.labels.iter_mut().zip(&mut batch.drop_name) {
                 if let Some((destination, value)) = self.rule.value(labels) {
+                    if value.len() > LENGTH_MAX {
+                        return Err(too_long(destination, value.len()));
+                    }
+                    batch.held.grow((destination.len() + value.len()).saturating_sub(PAID))?;
                     *labels = LabelsBuilder::new(labels).set(destination, &value).build();
                     // A name that was given on purpose stays.
                     *drop_name &= destination != METRIC_NAME;

@@ -262,11 +262,38 @@ fn labels_are_replaced_and_joined() {
     check(r#"label_replace(b, "z", "<$1>", "x", "([12])")"#, REQUESTS, &["b{x=1,z=<1>} 2 2 2", "b{x=3} 5 5 5"]);
     check(r#"label_replace(b, "x", "", "x", "1")"#, REQUESTS, &["b 2 2 2", "b{x=3} 5 5 5"]);
     check(r#"label_join(a{x="2"}, "z", "-", "x", "q", "y")"#, REQUESTS, &["a{x=2,y=1,z=2--1} 100 _ 300"]);
+    // What is no UTF-8 shows as U+FFFD.
+    check(r#"label_replace(c, "z", "<\xe4>", "", "")"#, "c 1", &["c{z=<\u{fffd}>} 1"]);
+    check(r#"label_join(c, "z", "\xff", "x", "x")"#, "c{x=1} 1", &["c{x=1,z=1\u{fffd}1} 1"]);
+    check(r#"absent(c{z="\xff"})"#, "c 1", &["{z=\u{fffd}} 1"]);
+    check_how(r#""a\xe4""#, "c 1", &["a\u{fffd}"], How { instant: true, ..PLAIN });
+}
+
+#[test]
+fn a_label_too_long_is_refused() {
+    let long = "y".repeat(1 << 20);
+    let sources = [r#""x""#; 17].join(", ");
+    let error = run(&format!("label_join(c, \"z\", \"\", {sources})"), &format!("c{{x={long}}} 1"), PLAIN).unwrap_err();
+    assert_eq!(error, "the value of label \"z\" is 17825792 bytes long, the limit is 16777215 bytes");
+    let error = run(
+        &format!("label_replace(c, \"z\", \"{}\", \"x\", \"(.*)\")", "$1".repeat(17)),
+        &format!("c{{x={long}}} 1"),
+        PLAIN,
+    );
+    assert!(error.unwrap_err().contains("is 17825792 bytes long"));
+    // What is not too long is paid for.
+    let error = run(r#"label_join(c, "z", "", "x", "x", "x", "x")"#, &format!("c{{x={long}}} 1"), PLAIN).unwrap_err();
+    assert!(error.starts_with("memory limit of the test reached"), "{error}");
 }
 
 #[test]
 fn absence_and_scalars() {
     check(r#"absent(a{x="9",y=~"1"})"#, REQUESTS, &["{x=9} 1 1 1"]);
+    check(r#"absent(a{x=~"7",x="9"})"#, REQUESTS, &["{x=9} 1 1 1"]);
+    check(r#"absent_over_time(a{x!="7",x="9"}[1m])"#, REQUESTS, &["{x=9} 1 1 1"]);
+    for matchers in [r#"x="9",x=~"9""#, r#"x="9",x="9""#, r#"x="8",x="9",x="9""#, r#"x="9",x!="8",x="9""#] {
+        check(&format!("absent(a{{{matchers}}})"), REQUESTS, &["{} 1 1 1"]);
+    }
     check("absent(a{x=\"2\"})", REQUESTS, &["{x=2} _ 1 _"]);
     check("absent(sum(a))", REQUESTS, &[]);
     check("absent_over_time(a{x=\"9\"}[1m])", REQUESTS, &["{x=9} 1 1 1"]);

@@ -69,7 +69,7 @@ impl Builder<'_> {
     pub(super) fn expr(&self, expr: &Expr) -> Result<Built, QueryError> {
         match &expr.kind {
             ExprKind::Number(number) => Ok(Built::nameless(Plan::Number(number.value))),
-            ExprKind::String(text) => Ok(Built::nameless(Plan::Text(text.clone()))),
+            ExprKind::String(text) => Ok(Built::nameless(Plan::Text(promql::lossy(text)))),
             ExprKind::Paren(inner) => self.expr(inner),
             ExprKind::Vector(selector) => self.instant_selector(ScanFunction::Latest, selector, Names::Keep, expr.span),
             ExprKind::Unary(UnaryOp::Plus, inner) => self.expr(inner),

@@ -147,14 +147,15 @@ fn absent(builder: &Builder<'_>, call: &Call, _: Span) -> Result<Built, QueryErr
     Ok(Built::nameless(Plan::Absent { input: Box::new(input), labels }))
 }
 
-/// Labels that the matchers fix to one value; a label that is matched twice is left out (promql/functions.go,
-/// createLabelsForAbsentFunction).
+/// Labels that the matchers fix to one value: the first equality of a name sets it, any matcher of that name behind it
+/// takes it away for good (promql/functions.go, createLabelsForAbsentFunction).
 fn absent_labels(matchers: &[Matcher]) -> Labels {
-    let fixed = |m: &&Matcher| {
-        let others = matchers.iter().filter(|other| other.name() == m.name()).count();
-        m.name() != METRIC_NAME && m.op() == MatchOp::Equal && others == 1
-    };
-    Labels::from_pairs(matchers.iter().filter(fixed).map(|m| (m.name(), m.value())))
+    let fixed = matchers.iter().enumerate().filter(|(at, m)| {
+        let of_name = |other: &Matcher| other.name() == m.name();
+        let earlier = matchers[..*at].iter().any(|other| of_name(other) && other.op() == MatchOp::Equal);
+        m.name() != METRIC_NAME && m.op() == MatchOp::Equal && !earlier && !matchers[at + 1..].iter().any(of_name)
+    });
+    Labels::from_pairs(fixed.map(|(_, m)| (m.name(), promql::lossy(m.value()))))
 }
 
 fn sort(builder: &Builder<'_>, call: &Call, span: Span) -> Result<Built, QueryError> {
@@ -170,7 +171,8 @@ fn sort(builder: &Builder<'_>, call: &Call, span: Span) -> Result<Built, QueryEr
 }
 
 fn label_replace(builder: &Builder<'_>, call: &Call, _: Span) -> Result<Built, QueryError> {
-    let (destination, replacement) = (text(call, 1)?, text(call, 2)?);
+    // Upstream puts bytes that are no UTF-8 into labels, which JSON then shows as U+FFFD; our labels hold that from the start.
+    let (destination, replacement) = (text(call, 1)?, promql::lossy(&text(call, 2)?).into());
     let (source, regex) = (text(call, 3)?, text(call, 4)?);
     if masthead_store::regex::Regex::new(&regex).is_err() {
         return Err(QueryError::Execution(format!("invalid regular expression in label_replace(): {regex}")));
@@ -180,7 +182,11 @@ fn label_replace(builder: &Builder<'_>, call: &Call, _: Span) -> Result<Built, Q
 }
 
 fn label_join(builder: &Builder<'_>, call: &Call, _: Span) -> Result<Built, QueryError> {
-    let rule = Relabel::Join { destination: text(call, 1)?, separator: text(call, 2)?, sources: texts(call, 3)? };
+    let rule = Relabel::Join {
+        destination: text(call, 1)?,
+        separator: promql::lossy(&text(call, 2)?).into(),
+        sources: texts(call, 3)?,
+    };
     if let Relabel::Join { sources, .. } = &rule
         && let Some(source) = sources.iter().find(|source| !promql::is_label_name(source))
     {

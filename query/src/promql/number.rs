@@ -2,6 +2,8 @@
 
 use masthead_store::labels::quote;
 
+use crate::go_float;
+
 /// Nanoseconds in a second.
 const SECOND: u64 = 1_000_000_000;
 
@@ -165,7 +167,7 @@ pub(super) fn format_float(value: f64) -> String {
     if value.is_infinite() {
         return if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
     }
-    value.to_string()
+    if value.is_nan() { "NaN".to_owned() } else { go_float::plain(value) }
 }
 
 /// A float as Go's `%v`: shortest, with an exponent below 1e-4 and from 1e6 on.
@@ -173,10 +175,9 @@ pub(super) fn format_shortest(value: f64) -> String {
     if value == 0.0 || !value.is_finite() || (1e-4..1e6).contains(&value.abs()) {
         return format_float(value);
     }
-    let scientific = format!("{value:e}");
-    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |exponent| ('-', exponent));
-    format!("{digits}e{sign}{exponent:0>2}")
+    let (digits, exponent) = go_float::scientific(value);
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{digits}e{sign}{:02}", exponent.unsigned_abs())
 }
 
 #[cfg(test)]
@@ -257,6 +258,7 @@ mod tests {
             (123456.0, "123456", "123456"),
             (1234567.5, "1234567.5", "1.2345675e+06"),
             (1.5e-7, "0.00000015", "1.5e-07"),
+            (1_499_125_291_598_393.0 / 8.0, "187390661449799.12", "1.8739066144979912e+14"),
             (f64::INFINITY, "+Inf", "+Inf"),
             (f64::NEG_INFINITY, "-Inf", "-Inf"),
             (f64::NAN, "NaN", "NaN"),

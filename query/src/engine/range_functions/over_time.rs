@@ -139,8 +139,10 @@ pub(super) fn ts_of_first(window: &Window<'_>, _: &mut Step<'_>) -> f64 {
     window.first().0 as f64 / 1000.0
 }
 
+/// Upstream takes the later of the last float and the last histogram, and 0 for the one that is not there; so no time before
+/// 1970 comes out (promql/functions.go, funcTsOfLastOverTime).
 pub(super) fn ts_of_last(window: &Window<'_>, _: &mut Step<'_>) -> f64 {
-    window.last().0 as f64 / 1000.0
+    window.last().0.max(0) as f64 / 1000.0
 }
 
 /// Of equal ones the last counts.

@@ -132,6 +132,11 @@ fn literal_windows() {
         let got = one(name, args, points, 60, 60);
         assert!(same(got, *expected), "{name}{args:?} over {points:?}: {got:?}, expected {expected:?}");
     }
+    // Of times before 1970 only the last one is never negative.
+    let before = [(-30, 1.0), (-20, 1.0)];
+    assert_eq!(one("ts_of_first_over_time", &[], &before, 0, 60), -30.0);
+    assert_eq!(one("ts_of_max_over_time", &[], &before, 0, 60), -20.0);
+    assert_eq!(one("ts_of_last_over_time", &[], &before, 0, 60), 0.0);
 }
 
 #[test]

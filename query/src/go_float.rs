@@ -1,0 +1,128 @@
+//! The shortest decimal digits of floats as Go finds them.
+//!
+//! Rust and Go give the same digits but where the float lies midway between two texts of that length: Rust takes the upper
+//! one, Go the even one (internal/strconv/ftoadbox.go). Go's digits are in every answer, so they are ours.
+
+use std::io::Write as _;
+
+/// Most decimals of a float that is midway between two shortest texts: what has more has more digits than any of them.
+const DECIMALS_MAX: u32 = 25;
+/// Least digits, as an integer, of such a float: below, no shorter text reads back as the same float.
+const DIGITS_MIN: u64 = 1_000_000_000_000_000;
+
+/// Appends a finite float without an exponent, as Go's `strconv.FormatFloat(value, 'f', -1, 64)`.
+pub(crate) fn push_plain(out: &mut Vec<u8>, value: f64) {
+    let start = out.len();
+    let _ = write!(out, "{value}");
+    if may_be_midway(value) {
+        let decimals = out[start..].iter().rev().position(|byte| *byte == b'.').unwrap_or(0);
+        let even = format!("{value:.decimals$}");
+        if even.parse() == Ok(value) {
+            out.truncate(start);
+            out.extend_from_slice(even.as_bytes());
+        }
+    }
+}
+
+/// A finite float without an exponent.
+pub(crate) fn plain(value: f64) -> String {
+    let mut out = Vec::new();
+    push_plain(&mut out, value);
+    out.into_iter().map(char::from).collect()
+}
+
+/// The digits of a finite float with a point behind the first of several, and the power of ten that they are times.
+pub(crate) fn scientific(value: f64) -> (String, i32) {
+    let mut text = format!("{value:e}");
+    if may_be_midway(value) {
+        let decimals = text.find('e').zip(text.find('.')).map_or(0, |(end, point)| end - point - 1);
+        let even = format!("{value:.decimals$e}");
+        if even.parse() == Ok(value) {
+            text = even;
+        }
+    }
+    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    (digits.to_owned(), exponent.parse().unwrap_or(0))
+}
+
+/// Whether a float, written out in full, has as many digits as one midway between two shortest texts. With the number of
+/// decimals given, Rust rounds the full digits, and to even.
+fn may_be_midway(value: f64) -> bool {
+    let bits = value.to_bits();
+    let (exponent, fraction) = ((bits >> 52) as i32 & 0x7ff, bits & ((1 << 52) - 1));
+    let mantissa = if exponent == 0 { fraction } else { fraction | (1 << 52) };
+    if mantissa == 0 {
+        return false;
+    }
+    let zeros = mantissa.trailing_zeros();
+    // The float is an odd number over 2^decimals, so its digits are that number times 5^decimals.
+    match u32::try_from(1075 - exponent.max(1) - zeros as i32) {
+        Ok(decimals @ 2..=DECIMALS_MAX) => {
+            5u64.pow(decimals).checked_mul(mantissa >> zeros).is_some_and(|digits| digits >= DIGITS_MIN)
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Go's texts.
+    #[test]
+    fn between_two_texts_the_even_one_is_taken() {
+        for (value, expected) in [
+            (6_104_252_345_610_425.0 / 4.0, "1526063086402606.2"),
+            (6_104_252_345_610_427.0 / 4.0, "1526063086402606.8"),
+            (-6_104_252_345_610_425.0 / 4.0, "-1526063086402606.2"),
+            (1_499_125_291_598_393.0 / 8.0, "187390661449799.12"),
+            (1_499_125_291_598_395.0 / 8.0, "187390661449799.38"),
+            (140_737_488_355_345.0 / 16.0, "8796093022209.062"),
+            // 2^-25; 2^-24, whose even text reads back as another float; 2^-23.
+            (2.9802322387695312e-8, "0.000000029802322387695312"),
+            (5.960464477539063e-8, "0.00000005960464477539063"),
+            (1.1920928955078125e-7, "0.00000011920928955078125"),
+            (0.1, "0.1"),
+            (1234.5625, "1234.5625"),
+            (0.30000000000000004, "0.30000000000000004"),
+            (1e22, "10000000000000000000000"),
+            (0.0, "0"),
+            (-0.0, "-0"),
+        ] {
+            assert_eq!(plain(value), expected);
+        }
+        assert_eq!(scientific(2f64.powi(-25)), ("2.9802322387695312".to_owned(), -8));
+        assert_eq!(scientific(2f64.powi(-24)), ("5.960464477539063".to_owned(), -8));
+        assert_eq!(scientific(6_104_252_345_610_425.0 / 4.0), ("1.5260630864026062".to_owned(), 15));
+        assert_eq!(scientific(-5e-324), ("-5".to_owned(), -324));
+    }
+
+    /// The digits are as few as Rust's, read back as the same float, and end even where the next ones would be "5" alone.
+    #[test]
+    fn digits_are_the_nearest_of_the_shortest() {
+        let mut seed: u64 = 0x9e37_79b9_7f4a_7c15;
+        let mut midway = 0;
+        for round in 0..60_000u32 {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            // Half of them with few enough binary places that they can lie midway.
+            let value = match round % 2 {
+                0 => f64::from_bits(seed & !(1 << 62)),
+                _ => ((seed >> 11) | 1) as f64 / f64::from(1 << (round % 26)),
+            };
+            let ((digits, _), rust) = (scientific(value), format!("{value:e}"));
+            let text = plain(value);
+            assert_eq!(text.parse(), Ok(value));
+            assert_eq!(digits.len(), rust.find('e').unwrap(), "{rust}");
+            assert_eq!(text.len(), format!("{value}").len(), "{rust}");
+            let full = format!("{value:.1100}");
+            let rest = full.get(text.len()..).unwrap_or("").trim_end_matches('0');
+            if text.contains('.') && rest == "5" {
+                midway += 1;
+                assert!(text.ends_with(['0', '2', '4', '6', '8']), "{text} for {full}");
+            }
+        }
+        assert!(midway > 300, "{midway}");
+    }
+}
