@@ -514,14 +514,15 @@ fn parse_bool(text: &str) -> Result<bool, String> {
 }
 
 /// The prefixes of names that are resolved, and whether the name must have a port.
-pub const DNS_PREFIXES: [(&str, bool); 3] = [("dns+", true), ("dnssrv+", false), ("dnssrvnoa+", false)];
+pub const DNS_PREFIXES: [(&str, bool); 4] =
+    [("dns+", true), ("dnsdualstack+", true), ("dnssrv+", false), ("dnssrvnoa+", false)];
 
 fn check_endpoint(address: &str, strict: bool) -> Result<(), String> {
     let prefix = DNS_PREFIXES.iter().find(|(prefix, _)| address.starts_with(prefix));
     let plain = prefix.map_or(address, |(prefix, _)| &address[prefix.len()..]);
     if let Some((scheme, _)) = address.split_once('+').filter(|_| prefix.is_none()) {
         return Err(format!(
-            "unknown prefix {:?} in {address:?}: dns+, dnssrv+ and dnssrvnoa+ are known",
+            "unknown prefix {:?} in {address:?}: dns+, dnsdualstack+, dnssrv+ and dnssrvnoa+ are known",
             format!("{scheme}+")
         ));
     }
@@ -624,7 +625,7 @@ mod tests {
             "config: unknown setting \"query.max-conc\"",
             "config: log.level: not a plain value",
             "endpoint: not an address: \"sidecar\"",
-            "store: unknown prefix \"dnz+\" in \"dnz+a:1\": dns+, dnssrv+ and dnssrvnoa+ are known",
+            "store: unknown prefix \"dnz+\" in \"dnz+a:1\": dns+, dnsdualstack+, dnssrv+ and dnssrvnoa+ are known",
             "store-strict: \"dns+a:1\": a strict address is a plain HOST:PORT",
             "blocks: no folder in \",x=1\"",
             "query.timeout: unknown unit \"q\" in duration \"5q\"",

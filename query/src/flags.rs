@@ -86,7 +86,7 @@ pub struct ListenArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Sources")]
 pub struct SourceArgs {
-    /// StoreAPI peer: HOST:PORT, dns+HOST:PORT, dnssrv+NAME or dnssrvnoa+NAME; repeatable.
+    /// StoreAPI peer: HOST:PORT, dns+HOST:PORT, dnsdualstack+HOST:PORT, dnssrv+NAME or dnssrvnoa+NAME; repeatable.
     #[arg(long = "endpoint", value_name = "ADDRESS")]
     pub endpoints: Vec<String>,
     /// StoreAPI peer by plain address; repeatable. All peers are strict here: none is ever forgotten.

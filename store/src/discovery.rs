@@ -27,8 +27,9 @@ mod tests;
 /// One configured address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// `HOST:PORT`, or with a prefix: `dns+HOST:PORT` (its A records, else AAAA), `dnssrv+NAME` (SRV records and the addresses
-    /// of their hosts), `dnssrvnoa+NAME` (SRV records, whose hosts are left to the system's resolver).
+    /// `HOST:PORT`, or with a prefix: `dns+HOST:PORT` (its A records, else AAAA), `dnsdualstack+HOST:PORT` (both),
+    /// `dnssrv+NAME` (SRV records and the addresses of their hosts), `dnssrvnoa+NAME` (SRV records, whose hosts are left to
+    /// the system's resolver).
     pub text: Box<str>,
     /// For a plain address: it was configured as strict.
     pub strict: bool,
@@ -55,9 +56,17 @@ impl Default for DiscoveryOptions {
 pub struct EndpointSet {
     names: Vec<Name>,
     options: DiscoveryOptions,
-    /// None: the system's resolver cannot be had, for this reason.
-    resolver: Result<TokioResolver, StoreError>,
+    /// An error: the system's resolver cannot be had, for this reason.
+    resolvers: Result<Resolvers, StoreError>,
     state: Mutex<State>,
+}
+
+/// By what they ask for the addresses of a host.
+struct Resolvers {
+    /// A records, and AAAA where there are none.
+    either: TokioResolver,
+    /// A and AAAA records; one of them may fail.
+    both: TokioResolver,
 }
 
 /// A target that DNS must be asked for.
@@ -73,13 +82,23 @@ struct Name {
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Addresses,
+    BothAddresses,
     Services,
     ServicesOnly,
 }
 
 /// The prefixes that Thanos knows too.
-const PREFIXES: [(&str, Kind); 3] =
-    [("dns+", Kind::Addresses), ("dnssrv+", Kind::Services), ("dnssrvnoa+", Kind::ServicesOnly)];
+const PREFIXES: [(&str, Kind); 4] = [
+    ("dns+", Kind::Addresses),
+    ("dnsdualstack+", Kind::BothAddresses),
+    ("dnssrv+", Kind::Services),
+    ("dnssrvnoa+", Kind::ServicesOnly),
+];
+
+/// What the peers of a set may send, all together, of one question that nobody reads.
+const WINDOWS_BYTES: usize = 64 << 20;
+/// With less than this a far peer is slow even in a large fleet, bytes.
+const WINDOW_BYTES_MIN: u32 = 256 << 10;
 
 struct State {
     /// Plain targets, in the order of the configuration; an error for what is no address.
@@ -105,6 +124,7 @@ impl EndpointSet {
         let mut state =
             State { plain: Vec::new(), remotes: BTreeMap::new(), fixed: BTreeSet::new(), resolved: Vec::new() };
         let mut names = Vec::new();
+        let remote = remote_options(&options, targets.len());
         for target in targets {
             match Name::parse(&target.text) {
                 Some(name) => {
@@ -112,10 +132,10 @@ impl EndpointSet {
                     state.resolved.push(Resolved { addresses: BTreeSet::new(), failure: Some(Arc::new(starting)) });
                     names.push(name);
                 }
-                None => state.add_plain(&target, options.remote),
+                None => state.add_plain(&target, remote),
             }
         }
-        Self { names, options, resolver: resolver(&options), state: Mutex::new(state) }
+        Self { names, options, resolvers: Resolvers::new(&options), state: Mutex::new(state) }
     }
 
     /// All stores as they stand now: peers, and names that stand for peers that are not known.
@@ -171,10 +191,10 @@ impl EndpointSet {
 
     async fn resolve(&self, index: usize) {
         let name = &self.names[index];
-        let found = match &self.resolver {
-            Ok(resolver) => {
+        let found = match &self.resolvers {
+            Ok(resolvers) => {
                 // The resolver has time-outs of its own, for each server, attempt and record.
-                tokio::time::timeout(self.options.remote.info_timeout, name.lookup(resolver)).await.unwrap_or_else(
+                tokio::time::timeout(self.options.remote.info_timeout, name.lookup(resolvers)).await.unwrap_or_else(
                     |_| {
                         Err(StoreError::new(
                             StoreErrorKind::Timeout,
@@ -194,9 +214,10 @@ impl EndpointSet {
     /// New peers are asked for their facts before anyone sees them, so that they do not count as missing meanwhile.
     async fn take_addresses(&self, index: usize, addresses: BTreeSet<Box<str>>) {
         let known: BTreeSet<Box<str>> = self.state().remotes.keys().cloned().collect();
+        let remote = remote_options(&self.options, addresses.union(&known).count());
         let new = addresses.difference(&known).filter_map(|address| {
             // What DNS gives is an address, or the host of an SRV record, which connecting will judge.
-            RemoteStore::new(address, false, self.options.remote).ok().map(|store| (address.clone(), Arc::new(store)))
+            RemoteStore::new(address, false, remote).ok().map(|store| (address.clone(), Arc::new(store)))
         });
         let new: Vec<(Box<str>, Arc<RemoteStore>)> = new.collect();
         join_all(new.iter().map(|(_, store)| store.poll_info(SystemTime::now()))).await;
@@ -231,6 +252,14 @@ impl EndpointSet {
         let down = StoreState::Down { since, error };
         resolved.failure = Some(Arc::new(MissingStore::new(&name.text, down, Some(SystemTime::now()))));
     }
+}
+
+/// How to talk to each of so many peers: the more there are, the less each may send ahead of what is read, since that lies
+/// outside of all budgets.
+fn remote_options(options: &DiscoveryOptions, peers: usize) -> RemoteOptions {
+    let share = u32::try_from(WINDOWS_BYTES / peers.max(1)).unwrap_or(u32::MAX);
+    let most = options.remote.stream_window_bytes;
+    RemoteOptions { stream_window_bytes: share.max(WINDOW_BYTES_MIN).min(most), ..options.remote }
 }
 
 fn ticks(period: Duration) -> tokio::time::Interval {
@@ -277,15 +306,16 @@ impl Name {
     }
 
     /// The addresses of the name, at least one.
-    async fn lookup(&self, resolver: &TokioResolver) -> Result<BTreeSet<Box<str>>, StoreError> {
+    async fn lookup(&self, resolvers: &Resolvers) -> Result<BTreeSet<Box<str>>, StoreError> {
         let addresses = match self.kind {
-            Kind::Addresses => {
+            Kind::Addresses | Kind::BothAddresses => {
+                let resolver = if self.kind == Kind::Addresses { &resolvers.either } else { &resolvers.both };
                 let port = self.port.ok_or_else(|| {
                     StoreError::new(StoreErrorKind::Refused, format!("resolve {}: the port is missing", self.name))
                 })?;
                 ips(resolver, &self.name, port).await?
             }
-            Kind::Services | Kind::ServicesOnly => self.services(resolver).await?,
+            Kind::Services | Kind::ServicesOnly => self.services(&resolvers.either).await?,
         };
         if addresses.is_empty() {
             return Err(StoreError::new(StoreErrorKind::Unavailable, format!("resolve {}: no addresses", self.name)));
@@ -327,7 +357,15 @@ fn failed(name: &str, error: impl std::fmt::Display) -> StoreError {
     StoreError::new(StoreErrorKind::Unavailable, format!("resolve {name}: {error}"))
 }
 
-fn resolver(options: &DiscoveryOptions) -> Result<TokioResolver, StoreError> {
+impl Resolvers {
+    fn new(options: &DiscoveryOptions) -> Result<Self, StoreError> {
+        let either = resolver(options, LookupIpStrategy::Ipv4thenIpv6)?;
+        let both = resolver(options, LookupIpStrategy::Ipv4AndIpv6)?;
+        Ok(Self { either, both })
+    }
+}
+
+fn resolver(options: &DiscoveryOptions, strategy: LookupIpStrategy) -> Result<TokioResolver, StoreError> {
     let unreadable = |error| {
         let what = format!("read the system's DNS configuration: {error}");
         StoreError::new(StoreErrorKind::Unavailable, what)
@@ -345,6 +383,6 @@ fn resolver(options: &DiscoveryOptions) -> Result<TokioResolver, StoreError> {
     let settings = builder.options_mut();
     // Each lookup is to see what is true now.
     settings.cache_size = 0;
-    settings.ip_strategy = LookupIpStrategy::Ipv4thenIpv6;
+    settings.ip_strategy = strategy;
     builder.build().map_err(unreadable)
 }

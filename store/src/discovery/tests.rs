@@ -1,7 +1,7 @@
 //! Names resolved by a DNS server on loopback, and what becomes of them.
 
 use std::collections::HashMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
@@ -9,12 +9,13 @@ use tokio::task::JoinSet;
 use super::*;
 use crate::remote::tests::peer::{TestPeer, facts};
 
-/// A and SRV records by lower-case name, without the last dot. None: the server says nothing.
+/// Records by lower-case name, without the last dot. None: the server says nothing.
 type Zone = Arc<Mutex<Option<HashMap<&'static str, Vec<Record>>>>>;
 
 #[derive(Clone)]
 enum Record {
     A(Ipv4Addr),
+    Aaaa(Ipv6Addr),
     Srv(u16, &'static str),
 }
 
@@ -51,6 +52,7 @@ fn answer(zone: &HashMap<&'static str, Vec<Record>>, query: &[u8]) -> Vec<u8> {
         .flatten()
         .filter_map(|record| match (kind, record) {
             (1, Record::A(ip)) => Some(ip.octets().to_vec()),
+            (28, Record::Aaaa(ip)) => Some(ip.octets().to_vec()),
             (33, Record::Srv(port, host)) => {
                 let labels = host.split('.').flat_map(|label| [&[label.len() as u8], label.as_bytes()].concat());
                 Some([0, 0, 0, 0].into_iter().chain(port.to_be_bytes()).chain(labels).chain([0]).collect())
@@ -121,7 +123,9 @@ async fn names_become_stores_or_are_missing_under_their_own() {
         ("_grpc._tcp.two.test", &[Record::Srv(two.port(), "host.two.test"), Record::Srv(1, "gone.two.test")]),
         ("host.two.test", &[LOOPBACK]),
         ("_grpc._tcp.three.test", &[Record::Srv(two.port(), "localhost")]),
-        ("four.test", &[other, LOOPBACK]),
+        ("four.test", &[other.clone(), LOOPBACK]),
+        ("five.test", &[other, Record::Aaaa(Ipv6Addr::LOCALHOST)]),
+        ("six.test", &[Record::Aaaa(Ipv6Addr::LOCALHOST)]),
         ("empty.test", &[]),
     ]))
     .await;
@@ -132,6 +136,12 @@ async fn names_become_stores_or_are_missing_under_their_own() {
             "dnssrv+_grpc._tcp.two.test",
             "dnssrvnoa+_grpc._tcp.three.test",
             &format!("dns+four.test:{}", one.port()),
+            "dns+five.test:1",
+            "dns+six.test:2",
+            "dnsdualstack+five.test:3",
+            "dnsdualstack+six.test:4",
+            "dnsdualstack+empty.test:1",
+            "dnsdualstack+one.test",
             "dns+empty.test:1",
             "dns+nowhere.test:1",
             "dns+one.test",
@@ -149,6 +159,13 @@ async fn names_become_stores_or_are_missing_under_their_own() {
         format!("127.0.0.2:{} down ask for facts", one.port()),
         format!("localhost:{} up", two.port()),
         "gone.two.test:1 down ask for facts".into(),
+        "127.0.0.2:1 down ask for facts".into(),
+        "[::1]:2 down ask for facts".into(),
+        "127.0.0.2:3 down ask for facts".into(),
+        "[::1]:3 down ask for facts".into(),
+        "[::1]:4 down ask for facts".into(),
+        "dnsdualstack+empty.test:1 down resolve empty.test".into(),
+        "dnsdualstack+one.test down resolve one.test".into(),
         "dns+empty.test:1 down resolve empty.test".into(),
         "dns+nowhere.test:1 down resolve nowhere.test".into(),
         "dns+one.test down resolve one.test".into(),
@@ -157,7 +174,7 @@ async fn names_become_stores_or_are_missing_under_their_own() {
     ];
     expected.sort();
     assert_eq!(states(&set), expected);
-    assert_eq!(set.remotes().len(), 5);
+    assert_eq!(set.remotes().len(), 10);
     let select = crate::Select {
         matchers: vec![],
         min_time: 0,
@@ -233,4 +250,17 @@ fn prefixes_are_told_from_plain_addresses() {
     assert_eq!(parse("dns+a.b:10901"), Some(("a.b".into(), Some(10901))));
     assert_eq!(parse("dnssrv+_grpc._tcp.a.svc"), Some(("_grpc._tcp.a.svc".into(), None)));
     assert_eq!(parse("dnssrvnoa+_grpc._tcp.a.svc:7"), Some(("_grpc._tcp.a.svc".into(), Some(7))));
+}
+
+/// However many peers there are, what they may send unread is not much more for it.
+#[tokio::test]
+async fn windows_shrink_with_the_number_of_peers() {
+    for (count, window) in
+        [(1, 4 << 20), (16, 4 << 20), (64, 1 << 20), (100, 671_088), (256, 256 << 10), (1_000, 256 << 10)]
+    {
+        let texts: Vec<String> = (0..count).map(|i| format!("127.0.0.1:{}", i + 1)).collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let set = EndpointSet::new(targets(&texts), DiscoveryOptions::default());
+        assert!(set.remotes().iter().all(|peer| peer.options().stream_window_bytes == window), "{count} peers");
+    }
 }

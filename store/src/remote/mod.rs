@@ -51,7 +51,8 @@ pub struct RemoteOptions {
     /// The longest message that is read.
     pub message_bytes_max: usize,
     /// Bytes that a stream may send beyond what was read of it. This much memory a stream that nobody reads may hold outside
-    /// of all budgets; less of it slows far peers down, to this many bytes a round trip.
+    /// of all budgets; less of it slows far peers down, to this many bytes a round trip. A set of many peers lowers it
+    /// ([`crate::discovery`]).
     pub stream_window_bytes: u32,
 }
 
@@ -165,6 +166,12 @@ impl RemoteStore {
         let info = Arc::new(info_of(&id, &advert, StoreState::Starting, None));
         let facts = Mutex::new(Facts { advert: Arc::new(advert), info });
         Ok(Self { peer: Arc::new(Peer { id, endpoint, stats: Stats::default() }), facts, options, strict })
+    }
+
+    /// How to talk to it.
+    #[cfg(test)]
+    pub(crate) fn options(&self) -> RemoteOptions {
+        self.options
     }
 
     /// Whether it was configured as strict. It makes no difference here: no peer is ever left out silently.
