@@ -291,6 +291,9 @@ fn parse(segment: &Segment, wanted: &ChunkRef, buffer: &Bytes, start: usize) -> 
         return Err(e.within(place(segment, wanted)));
     };
     let data = buffer.slice(start + head + 1..start + head + content.len());
+    if !chunk::is_plausible(encoding, &data) {
+        return Err(failed(segment, wanted, "it is too short for its number of samples"));
+    }
     let (min_time, max_time) = (wanted.min_time, wanted.max_time);
     Ok(Parsed::Whole(Chunk { min_time, max_time, encoding, data }))
 }

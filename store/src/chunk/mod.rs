@@ -16,6 +16,21 @@ pub use xor::XorEncoder;
 /// Samples a chunk, as Prometheus' head cuts them (tsdb/head.go, `DefaultSamplesPerChunk`).
 pub const SAMPLES_PER_CHUNK: usize = 120;
 
+/// Whether `data` can be a chunk of this encoding, by its head and its length. It takes a few nanoseconds, so that sources
+/// look at every chunk that they receive: what is spoilt is then the failure of one source, and not of the query that
+/// decodes it. What only decoding finds is not found here.
+pub fn is_plausible(encoding: Encoding, data: &[u8]) -> bool {
+    match encoding {
+        Encoding::Xor => xor::is_plausible(data),
+        // The number of samples, and a byte that says how they lie.
+        Encoding::Histogram
+        | Encoding::FloatHistogram
+        | Encoding::Xor2
+        | Encoding::HistogramSt
+        | Encoding::FloatHistogramSt => data.len() >= 3,
+    }
+}
+
 /// Appends all samples of `chunk` to `out`. Whether they are later than what `out` holds is the caller's part, and so is
 /// taking back the part of a chunk that turned out to be damaged: on an error `out` is as before.
 ///

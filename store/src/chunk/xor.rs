@@ -2,8 +2,9 @@
 //! behaviour: tsdb/chunkenc/xor.go).
 //!
 //! [`decode`] keeps its whole state in registers and loads a 64-bit window once a sample, seldom twice: most samples take a
-//! few bits. Samples that change nothing take two, and a window of them is decoded at once. It trusts nothing: the count is compared with the bytes before anything is reserved, the position with the
-//! length, windows must be possible and times must ascend.
+//! few bits. Samples that change nothing take two, and a window of them is decoded at once. It trusts nothing: the count is
+//! compared with the bytes before anything is reserved, the position with the length, windows must be possible and times must
+//! ascend.
 
 use std::iter::once;
 
@@ -30,6 +31,16 @@ pub fn sample_count(data: &[u8]) -> Option<usize> {
     data.first_chunk::<HEAD>().map(|head| usize::from(u16::from_be_bytes(*head)))
 }
 
+/// Whether so many bits can hold so many samples, of which all but the first take two at least.
+fn fits(count: usize, bits: usize) -> bool {
+    count == 0 || bits >= FIRST_BITS_MIN + 2 * (count - 1)
+}
+
+/// Whether `data` has a head, and is long enough for the number of samples there.
+pub(super) fn is_plausible(data: &[u8]) -> bool {
+    sample_count(data).is_some_and(|count| fits(count, (data.len() - HEAD) * 8))
+}
+
 /// Appends the samples of a chunk up to the time `max_time` (inclusive, ms) to two columns of equal length. Stale markers
 /// come bit by bit. On an error the columns are as before.
 ///
@@ -46,8 +57,7 @@ pub fn decode(
         return Ok(());
     }
     let bits = Bits::new(data.get(HEAD..).unwrap_or_default());
-    // All samples but the first take two bits at least.
-    if bits.len() < FIRST_BITS_MIN + 2 * (count - 1) {
+    if !fits(count, bits.len()) {
         return Err(corrupt("too short for its number of samples", 0, count));
     }
     let start = timestamps.len();

@@ -5,8 +5,12 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::wire::{Fields, Malformed, Value};
+use crate::chunk;
 use crate::labels::LENGTH_MAX;
 use crate::{Chunk, Encoding, Labels, StoreError, StoreErrorKind};
+
+/// Labels of a series, at most: a label may take two bytes of a message, and sixteen times as much here.
+const LABELS_MAX: usize = 1 << 16;
 
 /// One series of a message.
 #[derive(Debug)]
@@ -76,8 +80,9 @@ fn series<'a>(
     let mut fields = Fields::new(bytes);
     while let Some((number, value)) = fields.next().map_err(corrupt)? {
         match number {
+            1 if pairs.len() == LABELS_MAX => return Err(corrupt(Malformed("a series has more than 65,536 labels"))),
             1 => pairs.push(label(value).map_err(corrupt)?),
-            2 => match chunk(message, value)? {
+            2 => match read_chunk(message, value)? {
                 Some(chunk) => chunks.push(chunk),
                 None => without_raw += 1,
             },
@@ -149,7 +154,7 @@ fn strip_labels(pairs: &mut Vec<(&str, &str)>, strip: &[Box<str>]) -> Option<Lab
 }
 
 /// Reads an `AggrChunk`; None if it holds no raw samples.
-fn chunk(message: &Bytes, value: Value<'_>) -> Result<Option<Chunk>, StoreError> {
+fn read_chunk(message: &Bytes, value: Value<'_>) -> Result<Option<Chunk>, StoreError> {
     let (mut min_time, mut max_time, mut raw) = (0, 0, None);
     let mut fields = Fields::new(value.bytes().map_err(corrupt)?);
     while let Some((number, value)) = fields.next().map_err(corrupt)? {
@@ -171,6 +176,9 @@ fn chunk(message: &Bytes, value: Value<'_>) -> Result<Option<Chunk>, StoreError>
     };
     if min_time > max_time {
         return Err(corrupt(Malformed("a chunk ends before it begins")));
+    }
+    if !chunk::is_plausible(encoding, data) {
+        return Err(corrupt(Malformed("a chunk is too short for its number of samples")));
     }
     Ok(Some(Chunk { min_time, max_time, encoding, data: message.slice_ref(data) }))
 }
@@ -225,8 +233,9 @@ mod tests {
 
     #[test]
     fn a_series_is_read_without_copying_its_chunks() {
-        let bytes =
-            Bytes::from(message(&[("a", "1"), ("b", "ü")], vec![raw(0, b"xor"), raw(2, b"fh")]).encode_to_vec());
+        let bytes = Bytes::from(
+            message(&[("a", "1"), ("b", "ü")], vec![raw(0, b"\0\0xor"), raw(2, b"\0\0\0fh")]).encode_to_vec(),
+        );
         let series = one(&bytes, &[]);
         assert_eq!(series.labels, Labels::from_pairs([("a", "1"), ("b", "ü")]));
         assert_eq!(
@@ -236,7 +245,7 @@ mod tests {
         assert_eq!((series.chunks[0].min_time, series.chunks[0].max_time), (-5, 9));
         let inside = bytes.as_ptr_range();
         assert!(series.chunks.iter().all(|c| inside.contains(&c.data.as_ptr())), "a chunk was copied");
-        assert_eq!(&series.chunks[0].data[..], b"xor");
+        assert_eq!(&series.chunks[0].data[..], b"\0\0xor");
     }
 
     /// Whatever the order and the lengths of name and value, and where a field comes twice or is unknown.
@@ -303,23 +312,45 @@ mod tests {
     #[test]
     fn chunks_without_raw_samples_are_counted_and_odd_ones_refused() {
         let sum = proto::AggrChunk { sum: Some(proto::Chunk::default()), ..Default::default() };
-        let bytes = Bytes::from(message(&[("a", "1")], vec![sum, raw(0, b""), raw(0, b"x")]).encode_to_vec());
+        let bytes = Bytes::from(message(&[("a", "1")], vec![sum, raw(0, b""), raw(0, b"\0\0")]).encode_to_vec());
         let series = one(&bytes, &[]);
         assert_eq!((series.chunks.len(), series.without_raw), (1, 2));
         for kind in [6, 255, -1] {
             let bytes = Bytes::from(message(&[("a", "1")], vec![raw(kind, b"x")]).encode_to_vec());
             assert_eq!(read(&bytes, &[]).unwrap_err().kind, StoreErrorKind::Unsupported, "{kind}");
         }
+        for (kind, data) in [
+            (0, &b"\0"[..]),
+            (0, b"\0\x01123456789"[..10].as_ref()),
+            (0, b"\xff\xff1234567890"),
+            (1, b"ab"),
+            (3, b"\0\x05"),
+        ] {
+            let bytes = Bytes::from(message(&[("a", "1")], vec![raw(kind, data)]).encode_to_vec());
+            let error = read(&bytes, &[]).unwrap_err();
+            assert_eq!(error.kind, StoreErrorKind::Corrupt, "{kind} {data:?}");
+            assert!(error.to_string().ends_with("a chunk is too short for its number of samples"), "{error}");
+        }
         let latin = [0x0a, 7, 0x0a, 5, 0x0a, 1, b'a', 0x12, 1, 0xe9];
         let error = read(&Bytes::copy_from_slice(&latin), &[]).unwrap_err();
         assert_eq!(error.kind, StoreErrorKind::Corrupt);
     }
 
+    #[test]
+    fn labels_without_number_are_refused() {
+        let labels = |count: usize| [&[0x0a, 0x80, 0x80, 0x08][..], &[0x0a, 0].repeat(count)].concat();
+        // 65,536 labels of nothing fill the length that stands before them.
+        let error = read(&Bytes::from(labels(1 << 16)), &[]);
+        assert_eq!(error.unwrap().0[0].labels, Labels::empty());
+        let more = [&[0x0a, 0x82, 0x80, 0x08][..], &[0x0a, 0].repeat((1 << 16) + 1)].concat();
+        assert_eq!(read(&Bytes::from(more), &[]).unwrap_err().kind, StoreErrorKind::Corrupt);
+    }
+
     /// Whatever bytes come, there is an answer or an error; and a cut message is never taken for a whole one with more in it.
     #[test]
     fn spoilt_messages_never_panic() {
-        let whole =
-            message(&[("__name__", "up"), ("job", "api")], vec![raw(0, b"0123456789"), raw(1, b"abc")]).encode_to_vec();
+        let whole = message(&[("__name__", "up"), ("job", "api")], vec![raw(0, b"\0\x023456789abc"), raw(1, b"abc")])
+            .encode_to_vec();
         let mut random = Random::new(1);
         for _ in 0..20_000 {
             let mut bytes = whole.clone();

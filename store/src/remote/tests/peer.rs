@@ -166,10 +166,11 @@ pub(crate) fn labels(pairs: &[(&str, &str)]) -> Vec<proto::Label> {
     pairs.iter().map(|(name, value)| proto::Label { name: (*name).into(), value: (*value).into() }).collect()
 }
 
-/// A message of one series, with a chunk of `size` bytes for each of `times`.
+/// A message of one series, with a chunk of `size` bytes for each of `times`, which have a head and nothing that decodes.
 pub(crate) fn series(pairs: &[(&str, &str)], times: &[(i64, i64)], size: usize) -> Part {
     let chunks = times.iter().map(|(min_time, max_time)| {
-        let raw = proto::Chunk { r#type: 0, data: vec![*min_time as u8; size].into(), hash: 0 };
+        let raw =
+            proto::Chunk { r#type: 0, data: [&[0, 0][..], &vec![*min_time as u8; size - 2]].concat().into(), hash: 0 };
         proto::AggrChunk { min_time: *min_time, max_time: *max_time, raw: Some(raw), ..Default::default() }
     });
     let series = proto::Series { labels: labels(pairs), chunks: chunks.collect() };
