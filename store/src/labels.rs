@@ -34,11 +34,12 @@ impl Labels {
 
     /// Builds a set from pairs in any order. Of several pairs with one name the last one counts; empty values are left out.
     pub fn from_pairs<N: AsRef<str>, V: AsRef<str>>(pairs: impl IntoIterator<Item = (N, V)>) -> Self {
-        let mut builder = LabelsBuilder::new(&Labels::empty());
-        for (name, value) in pairs {
-            builder.set(name.as_ref(), value.as_ref());
-        }
-        builder.build()
+        let mut pairs: Vec<(N, V)> = pairs.into_iter().collect();
+        // A stable sort: of equal names the last one stays the last.
+        pairs.sort_by(|a, b| a.0.as_ref().cmp(b.0.as_ref()));
+        let counts = |i: &usize| pairs.get(i + 1).is_none_or(|next| next.0.as_ref() != pairs[*i].0.as_ref());
+        let kept = (0..pairs.len()).filter(counts);
+        Self::from_sorted(kept.map(|i| (pairs[i].0.as_ref(), pairs[i].1.as_ref())))
     }
 
     /// Builds a set from pairs that ascend by name and are unique already. Empty values are left out.
@@ -438,6 +439,11 @@ mod tests {
         assert_eq!(labels.iter().collect::<Vec<_>>(), [("a", "1"), ("b", "3")]);
         assert_eq!(labels.get("b"), Some("3"));
         assert_eq!(labels.get("c"), None);
+        assert_eq!(set(&[("a", "1"), ("b", "2"), ("a", "")]), set(&[("b", "2")]));
+        // However many there are, and in whatever order: a peer's facts hold what the peer likes.
+        let names: Vec<String> = (0..300_000).rev().map(|i| format!("{i:06}")).collect();
+        let many = Labels::from_pairs(names.iter().map(|name| (name, "x")));
+        assert!(many.iter().map(|(name, _)| name).eq(names.iter().rev()));
     }
 
     #[test]

@@ -144,6 +144,16 @@ impl Matcher {
         &self.value
     }
 
+    /// Bytes that it holds, about: an expression may become an automaton of many megabytes.
+    pub fn size_bytes(&self) -> usize {
+        let pattern = self.pattern.as_deref().map_or(0, |pattern| match &pattern.test {
+            Test::Set(set) => set.iter().map(|value| value.len() + size_of_val(value)).sum(),
+            Test::Glob(_) => self.value.len(),
+            Test::Automaton(automaton) => automaton.memory_usage(),
+        });
+        self.name.len() + self.value.len() + pattern
+    }
+
     /// Whether `value` (empty: absent) fulfils the condition.
     pub fn matches(&self, value: &str) -> bool {
         let positive = match &self.pattern {

@@ -118,13 +118,13 @@ impl Run {
 
 /// The part of the time from `before` to `first` that lies behind `previous`; more than 1 if `previous` is the earliest.
 fn share(before: Millis, previous: Millis, first: Millis) -> f64 {
-    (first - previous) as f64 / (first - before) as f64
+    first.saturating_sub(previous) as f64 / first.saturating_sub(before) as f64
 }
 
 /// How far a counter can have risen from the time `previous` to `before`, by what it did behind that.
 fn plausible(before: Sample, previous: Millis, first: Sample) -> f64 {
-    let pace = (first.1 - before.1) / (first.0 - before.0) as f64;
-    (4.0 * pace * (before.0 - previous) as f64).max(before.1.abs() / 5.0)
+    let pace = (first.1 - before.1) / first.0.saturating_sub(before.0) as f64;
+    (4.0 * pace * before.0.saturating_sub(previous) as f64).max(before.1.abs() / 5.0)
 }
 
 impl Samples {

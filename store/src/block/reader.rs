@@ -10,7 +10,7 @@ use super::meta::BlockMeta;
 use super::tombstones::{TOMBSTONES_BYTES_MAX, Tombstones};
 use super::ulid::Ulid;
 use crate::bucket::{Bucket, Object, Purpose};
-use crate::budget::Budget;
+use crate::budget::{Budget, Reservation};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::labels::Labels;
 
@@ -32,6 +32,7 @@ pub(crate) struct Opened {
     pub(crate) index: Index,
     pub(crate) segments: Vec<Segment>,
     pub(crate) tombstones: Tombstones,
+    _held: Reservation,
 }
 
 /// One file of chunks.
@@ -78,7 +79,8 @@ impl Block {
             None => None,
         };
         let tombstones = tombstones.map(|bytes: Bytes| Tombstones::parse(&bytes)).transpose()?.unwrap_or_default();
-        Ok(Opened { index, segments, tombstones })
+        let held = budget.reserve("the tombstones of a block", tombstones.size_bytes())?;
+        Ok(Opened { index, segments, tombstones, _held: held })
     }
 }
 

@@ -70,6 +70,12 @@ impl Tombstones {
         Ok(Self { intervals })
     }
 
+    /// Bytes they hold.
+    pub(crate) fn size_bytes(&self) -> usize {
+        let series = size_of::<u64>() + size_of::<Vec<(Millis, Millis)>>();
+        self.intervals.values().map(|list| series + list.capacity() * size_of::<(Millis, Millis)>()).sum()
+    }
+
     /// Whether nothing was deleted.
     pub(crate) fn is_empty(&self) -> bool {
         self.intervals.is_empty()

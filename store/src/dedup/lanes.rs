@@ -293,6 +293,9 @@ impl Plan {
 /// The interval for lanes that have none: of the first lane that has one, else the only distance of two values.
 fn common_interval(lanes: &[Column<'_>]) -> Millis {
     let own = lanes.iter().find_map(|column| column.interval(column.times.len() / 2));
-    let pair = lanes.iter().filter(|column| column.times.len() == 2).map(|column| column.times[1] - column.times[0]);
+    let pair = lanes
+        .iter()
+        .filter(|column| column.times.len() == 2)
+        .map(|column| column.times[1].saturating_sub(column.times[0]));
     own.or(pair.min()).unwrap_or(INTERVAL_DEFAULT)
 }

@@ -114,7 +114,12 @@ impl Assembly {
             self.add(series)
         });
         self.strip = strip;
-        self.held.give_back(message.len().saturating_sub(attributed));
+        let rest = message.len().saturating_sub(attributed);
+        match attributed {
+            0 => self.held.give_back(rest),
+            // Chunks pin all of the message, whatever else is in it.
+            _ => self.cost.frames += rest,
+        }
         if let Some(warning) = parsed? {
             self.warning.get_or_insert(warning);
         }

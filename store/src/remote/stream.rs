@@ -98,7 +98,14 @@ impl AnswerStream {
         }
         let batch = assembly.batch();
         self.state = State::Reading(messages, assembly);
-        if batch.is_none() && pending { Poll::Pending } else { Poll::Ready(batch) }
+        if batch.is_some() {
+            return Poll::Ready(batch);
+        }
+        if !pending {
+            // Messages without end that hold nothing, such as hints: others get their turn, and clocks theirs.
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
     }
 
     /// The answer has ended. What is here is handed over first, unless our own budget was refused: then all is given back.

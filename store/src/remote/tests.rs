@@ -435,3 +435,46 @@ async fn collecting_gives_signs_of_life() {
     assert!(error.is_none(), "{error:?}");
     assert_eq!(got, ["1 {}:0", "2 {}:0", "3 {}:0"]);
 }
+
+/// Messages that hold nothing, without end and always there, do not keep the thread: whoever waits can give up.
+#[tokio::test]
+async fn a_flood_of_nothing_is_waited_for_like_silence() {
+    let store = RemoteStore::new("127.0.0.1:1", false, Default::default()).unwrap();
+    let ask = super::Ask { lane: Some(Lane::default()), extra: vec![], without_replica_labels: false, may_fold: false };
+    let assembly = super::Assembly::new(store.peer.clone(), ask, vec![], &Budget::unlimited());
+    // Hints.
+    let message = peer::framed(&[0x1a, 1, 0]);
+    let flood = futures::stream::repeat_with(move || Ok::<_, tonic::Status>(http_body::Frame::data(message.clone())));
+    let body = tonic::body::Body::new(http_body_util::StreamBody::new(flood));
+    let messages = super::Messages::new(body, 1 << 20, "read series");
+    let open = Box::new(|| Box::pin(std::future::ready(Ok(messages))) as futures::future::BoxFuture<'static, _>);
+    let mut stream = super::AnswerStream::new(open, assembly);
+    assert!(futures::poll!(stream.next()).is_pending());
+    let waited = tokio::time::timeout(Duration::from_millis(5), stream.next()).await;
+    assert!(waited.is_err());
+}
+
+/// Chunks pin the message they came in with all that is beside them: it is paid for, or they are copied out.
+#[tokio::test]
+async fn what_a_message_holds_beside_its_series_is_no_free_memory() {
+    let Part::Message(series) = series(&[("__name__", "up"), ("pod", "1")], &[(0, 9)], 5_000) else {
+        panic!("a message")
+    };
+    // Field 15, which nobody knows, behind the series.
+    let beside = [&[0x7a, 0x80, 0x80, 0x40][..], &vec![0; 1 << 20]].concat();
+    let peer = one_answer(vec![Part::Message([&series[..], &beside].concat().into()), pod("2", &[(0, 9)])]).await;
+    let store = peer.store().await;
+    let budget = Budget::unlimited();
+    let mut stream = store.select(select(&["replica"]), Allowance::of(&budget)).remove(0);
+    let mut seen = 0;
+    while let Some(batch) = stream.next().await {
+        let mut batch = batch.unwrap();
+        let paid = batch.held.bytes();
+        for chunk in batch.series.iter_mut().flat_map(|s| &mut s.lanes).flat_map(|l| &mut l.chunks) {
+            let Ok(data) = std::mem::take(&mut chunk.data).try_into_mut() else { continue };
+            assert!(data.capacity() <= paid, "{} bytes pinned, {paid} paid for", data.capacity());
+            seen += 1;
+        }
+    }
+    assert!(seen > 0);
+}

@@ -82,6 +82,8 @@ const CONNECTIONS_MAX: usize = 4096;
 /// How long a connection may be silent before it is asked for a sign of life, and how long that may take: what a caller that
 /// vanished without a word had asked for is freed then.
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(20));
+/// What the compiled matchers of a request may take, bytes.
+const MATCHERS_BYTES_MAX: usize = 128 << 20;
 /// Largest request, bytes: matchers of a few hundred KiB are in use.
 const REQUEST_BYTES_MAX: usize = 16 << 20;
 
@@ -242,7 +244,7 @@ struct Asked<'a> {
 impl Asked<'_> {
     fn select(&self) -> Result<Select, Status> {
         Ok(Select {
-            matchers: self.matchers.iter().map(matcher).collect::<Result<_, _>>()?,
+            matchers: matchers(self.matchers)?,
             min_time: self.times.0,
             max_time: self.times.1,
             replica_labels: self.replica_labels.iter().map(|name| name.as_str().into()).collect(),
@@ -250,6 +252,19 @@ impl Asked<'_> {
             limit: usize::try_from(self.limit).unwrap_or(0),
         })
     }
+}
+
+fn matchers(wire: &[masthead_proto::thanos::LabelMatcher]) -> Result<Vec<Matcher>, Status> {
+    let mut bytes = 0;
+    let compiled = wire.iter().map(|wire| {
+        let matcher = matcher(wire)?;
+        bytes += matcher.size_bytes();
+        if bytes > MATCHERS_BYTES_MAX {
+            return Err(Status::resource_exhausted("the matchers of the request are too large together"));
+        }
+        Ok(matcher)
+    });
+    compiled.collect()
 }
 
 fn matcher(wire: &masthead_proto::thanos::LabelMatcher) -> Result<Matcher, Status> {

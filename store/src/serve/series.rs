@@ -11,6 +11,7 @@ use tonic::server::ServerStreamingService;
 use tonic::{Request, Response, Status};
 
 use super::{Asked, Call, frame, shortcomings};
+use crate::budget::Reservation;
 use crate::fanout::{Feed, fan_out};
 use crate::labels::Labels;
 use crate::series::Series;
@@ -18,7 +19,7 @@ use crate::series::Series;
 /// Series a frame, at most, whatever the caller asks for.
 const BATCH_MAX: usize = 256;
 
-type Frames = Pin<Box<dyn Stream<Item = Result<Bytes, Status>> + Send>>;
+pub(super) type Frames = Pin<Box<dyn Stream<Item = Result<Bytes, Status>> + Send>>;
 
 /// The next frames, and what comes after them.
 type NextFrames = BoxFuture<'static, Result<Option<(Vec<Bytes>, Option<Answering>)>, Status>>;
@@ -44,10 +45,13 @@ struct Answering {
     abort: bool,
     /// Series that may still be sent.
     left: usize,
+    /// What the frames hold that are being sent: as much as the series that they were made of.
+    sending: Option<Reservation>,
 }
 
 impl Call {
-    fn series(&self, request: SeriesRequest) -> Result<Frames, Status> {
+    /// The frames of an answer.
+    pub(super) fn series(&self, request: SeriesRequest) -> Result<Frames, Status> {
         let asked = Asked {
             matchers: &request.matchers,
             times: (request.min_time, request.max_time),
@@ -67,6 +71,7 @@ impl Call {
             abort: request.partial_response_disabled
                 || request.partial_response_strategy == PartialResponseStrategy::Abort as i32,
             left: usize::try_from(request.limit).ok().filter(|limit| *limit > 0).unwrap_or(usize::MAX),
+            sending: None,
         };
         Ok(stream::try_unfold(Some(answering), |state| {
             state.map_or_else(|| futures::future::ok(None).boxed(), next_frames)
@@ -82,6 +87,8 @@ impl Call {
 /// The frames of the next batch of series, or the warnings at the end.
 fn next_frames(mut state: Answering) -> NextFrames {
     async move {
+        // The frames before were all taken.
+        state.sending = None;
         let next = state.feed.next().await;
         match next.map_err(|limit| Status::resource_exhausted(limit.to_string()))? {
             Some(batch) if state.left > 0 => {
@@ -98,6 +105,7 @@ fn next_frames(mut state: Answering) -> NextFrames {
                     size => wanted.chunks(size).map(|part| frame::batch(part.iter().copied())).collect(),
                 };
                 let frames: Result<Vec<Bytes>, _> = frames;
+                state.sending = Some(batch.held);
                 Ok(Some((frames.map_err(|error| super::status(&error))?, Some(state))))
             }
             _ => {

@@ -111,3 +111,50 @@ mod frames {
         assert!(error.context.contains("XOR2"), "{error}");
     }
 }
+
+fn over(store: crate::testing::MemoryStore, budget: &Budget) -> Call {
+    let store: Arc<dyn Store> = Arc::new(store);
+    let stores: Stores = Arc::new(move || vec![store.clone()]);
+    let service = StoreService::new(stores, budget.clone(), ServeOptions::default());
+    Call { service, deadline: Instant::now() + Duration::from_secs(60) }
+}
+
+fn ups(count: usize) -> crate::testing::MemoryStore {
+    let samples = crate::Samples { timestamps: vec![1], values: vec![1.0], ..Default::default() };
+    let labels = |i: usize| Labels::from_pairs([("__name__", "up"), ("pod", format!("{i:03}").as_str())]);
+    let series: Vec<_> = (0..count).map(|i| (labels(i), samples.clone())).collect();
+    crate::testing::MemoryStore::new("memory", &Labels::empty(), &series)
+}
+
+/// Frames are paid for until the transport has taken them.
+#[tokio::test]
+async fn frames_that_wait_are_paid_for() {
+    use futures::StreamExt as _;
+    let budget = Budget::unlimited();
+    let matcher = masthead_proto::thanos::LabelMatcher { r#type: 0, name: "__name__".into(), value: "up".into() };
+    let request = masthead_proto::thanos::SeriesRequest {
+        matchers: vec![matcher],
+        min_time: 0,
+        max_time: 10,
+        ..Default::default()
+    };
+    let mut frames = over(ups(100), &budget).series(request).unwrap();
+    let first = frames.next().await.unwrap().unwrap();
+    let paid = budget.used();
+    let mut rest = 0;
+    while let Some(frame) = frames.next().await {
+        rest += frame.unwrap().len();
+    }
+    assert!(rest > 50 * first.len() && paid >= rest, "{paid} paid for {rest}");
+    drop(frames);
+    assert_eq!(budget.used(), 0);
+}
+
+/// Small expressions can make large automata, and many of them larger than the process.
+#[test]
+fn matchers_that_are_too_large_together_are_refused() {
+    let wire = |value: &str| masthead_proto::thanos::LabelMatcher { r#type: 2, name: "a".into(), value: value.into() };
+    assert_eq!(matchers(&[wire("a|b"), wire("a.*"), wire("[a-c]+")]).unwrap().len(), 3);
+    let many: Vec<_> = (0..200).map(|i| wire(&format!("{i}(\\pL{{50}})+"))).collect();
+    assert_eq!(matchers(&many).unwrap_err().code(), Code::ResourceExhausted);
+}
