@@ -14,6 +14,16 @@ pub enum Severity {
     Info,
 }
 
+/// Where an annotation points to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Place {
+    /// The part of the query.
+    pub span: Span,
+    /// Its place in the order in which Prometheus merges the annotations of a query: operands from left to right, then
+    /// what is made of them.
+    pub turn: u32,
+}
+
 /// The annotations of one query: one entry a text, whatever its position (util/annotations/annotations.go). Shared by
 /// reference among the threads of a query; the result does not depend on who came first.
 #[derive(Debug, Default)]
@@ -24,8 +34,8 @@ pub struct Annotations {
 /// What else is known of one text.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Note {
-    /// The earliest position in the query, if any.
-    position: Option<Span>,
+    /// The place that is told. Of several, that of the last turn; where details merge, of the first one.
+    place: Place,
     details: Details,
 }
 
@@ -51,59 +61,52 @@ pub enum Details {
 }
 
 impl Annotations {
-    /// Adds a text at a position of the query.
-    pub fn add(&self, severity: Severity, text: impl Into<String>, position: Option<Span>) {
-        self.add_detailed(severity, text.into(), position, Details::None);
+    /// Adds a text about a place in the query.
+    pub fn add(&self, severity: Severity, text: impl Into<String>, place: Place) {
+        self.add_detailed(severity, text.into(), place, Details::None);
     }
 
     /// Adds a text whose details merge with those of the same text.
-    pub fn add_detailed(&self, severity: Severity, text: String, position: Option<Span>, details: Details) {
+    pub fn add_detailed(&self, severity: Severity, text: String, place: Place, details: Details) {
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
-        notes
-            .entry((severity, text))
-            .and_modify(|note| note.merge(position, details))
-            .or_insert(Note { position, details });
+        notes.entry((severity, text)).and_modify(|note| note.merge(place, details)).or_insert(Note { place, details });
     }
 
-    /// The texts of one severity as the HTTP API prints them, each with ` (line:col)` where it has a position in `query`,
-    /// sorted.
+    /// The texts of one severity as the HTTP API prints them, each with its ` (line:col)` in `query`, sorted.
     pub fn render(&self, severity: Severity, query: &str) -> Vec<String> {
         let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         notes
             .iter()
             .filter(|((have, _), _)| *have == severity)
             .map(|((_, text), note)| {
-                let mut out = format!("{text}{}", note.details.render());
-                if let Some(position) = note.position {
-                    let (line, column) = crate::promql::line_column(query, position.start as usize);
-                    out.push_str(&format!(" ({line}:{column})"));
-                }
-                out
+                let (line, column) = crate::promql::line_column(query, note.place.span.start as usize);
+                format!("{text}{} ({line}:{column})", note.details.render())
             })
             .collect()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 }
 
 impl Note {
-    fn merge(&mut self, position: Option<Span>, details: Details) {
-        self.position = match (self.position, position) {
-            (Some(a), Some(b)) => Some(if (b.start, b.end) < (a.start, a.end) { b } else { a }),
-            (a, b) => a.or(b),
+    fn merge(&mut self, place: Place, details: Details) {
+        let is_told = match details {
+            Details::None => place.turn > self.place.turn,
+            _ => place.turn < self.place.turn,
         };
-        if let (
-            Details::ForcedMonotonicity { times, buckets, max_difference, count },
-            Details::ForcedMonotonicity { times: t, buckets: b, max_difference: d, count: n },
-        ) = (&mut self.details, details)
-        {
-            *times = (times.0.min(t.0), times.1.max(t.1));
-            *buckets = (buckets.0.min(b.0), buckets.1.max(b.1));
-            *max_difference = max_difference.max(d);
-            *count = count.wrapping_add(n);
+        if is_told {
+            self.place = place;
+        }
+        match (&mut self.details, details) {
+            (
+                Details::ForcedMonotonicity { times, buckets, max_difference, count },
+                Details::ForcedMonotonicity { times: t, buckets: b, max_difference: d, count: n },
+            ) => {
+                *times = (times.0.min(t.0), times.1.max(t.1));
+                *buckets = (buckets.0.min(b.0), buckets.1.max(b.1));
+                *max_difference = max_difference.max(d);
+                *count = count.wrapping_add(n);
+            }
+            (Details::Occurrences(count), Details::Occurrences(more)) => *count += more,
+            _ => {}
         }
     }
 }
@@ -115,6 +118,32 @@ impl Details {
             Details::Occurrences(count) => format!(" ({count} occurrences)"),
             // The engine's classic histogram code owns this text's form.
             Details::ForcedMonotonicity { .. } => crate::engine::render_forced_monotonicity(self),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(start: u32, turn: u32) -> Place {
+        Place { span: Span { start, end: start + 1 }, turn }
+    }
+
+    /// Whoever comes first: plain texts keep the place of the last turn, those that count the first.
+    #[test]
+    fn places_merge_by_turn() {
+        for turns in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
+            let annotations = Annotations::default();
+            for turn in turns {
+                annotations.add(Severity::Info, "plain", place(10 * turn, turn));
+                let (text, details) = ("counted".to_owned(), Details::Occurrences(1 + u64::from(turn)));
+                annotations.add_detailed(Severity::Info, text, place(10 * turn, turn), details);
+            }
+            assert_eq!(
+                annotations.render(Severity::Info, &"x".repeat(30)),
+                ["counted (6 occurrences) (1:1)", "plain (1:21)"]
+            );
         }
     }
 }

@@ -46,7 +46,9 @@ pub(super) fn build(plan: &Plan, timeline: Timeline, inputs: &mut Inputs) -> Res
             aggregate(node, child(&node.input)?, parameter, steps)?
         }
         Plan::Absent { input, labels } => Box::new(absent::Absent::new(child(input)?, labels.clone(), steps)),
-        Plan::Sort { input, order, span } => Box::new(sort::Sort::new(child(input)?, order.clone(), steps, *span)),
+        Plan::Sort { input, order, effective, place } => {
+            Box::new(sort::Sort::new(child(input)?, order.clone(), *effective, *place))
+        }
         Plan::Relabel { input, rule } => Box::new(relabel::Relabel::new(child(input)?, rule)?),
         Plan::ClassicHistogram(node) => {
             let args = all(&node.args, &mut child)?;

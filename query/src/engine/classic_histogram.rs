@@ -1,6 +1,7 @@
 //! Functions of classic histograms, whose buckets are series of their own with an upper bound in the label `le`.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use masthead_store::labels::BUCKET_LABEL;
 use masthead_store::{Grouping, Labels, LabelsBuilder, Reservation};
@@ -9,12 +10,12 @@ use super::batch::{ABSENT, Batch, Drain, Row, collect, is_absent, row_bytes};
 use super::buckets::{Bucket, Fix, bucket_fraction, bucket_quantile};
 use super::go_sort::go_sort;
 use super::groups::Groups;
-use super::rank::invalid_quantile;
-use super::{Context, METADATA_LABELS, Operator, Source, format, scalar_values};
+use super::quantile::invalid_quantile;
+use super::{Context, Operator, Source, format, scalar_values};
 use crate::annotations::{Details, Severity};
 use crate::error::QueryError;
-use crate::plan::Timeline;
 use crate::plan::node::{self, HistogramFunction};
+use crate::plan::{METADATA_LABELS, Timeline};
 
 /// histogram_quantile, histogram_quantiles and histogram_fraction. Holds all buckets.
 pub(super) struct ClassicHistogram {
@@ -49,26 +50,25 @@ impl ClassicHistogram {
         let histograms = self.group(rows, cx);
         let steps = self.timeline.count;
         let per = if self.node.function == HistogramFunction::Fraction { 1 } else { args.len() };
-        let held = cx.budget.reserve("results of histograms", histograms.len() * per * row_bytes(steps))?;
+        let mut held = cx.budget.reserve("results of histograms", histograms.len() * per * row_bytes(steps))?;
         let mut forced = Forced::default();
         let mut out = Vec::new();
-        let mut scratch = Vec::new();
         for histogram in histograms {
             match &self.node.function {
                 HistogramFunction::Fraction => {
-                    let values = self.column(&histogram, &mut scratch, |step, buckets, _| {
-                        bucket_fraction(args[0][step], args[1][step], buckets)
+                    let columns = self.columns(1, &histogram, |step, buckets, columns| {
+                        columns[0][step] = bucket_fraction(args[0][step], args[1][step], buckets);
                     });
-                    out.push(self.row(histogram.labels, values));
+                    out.extend(columns.into_iter().map(|values| self.row(histogram.labels.clone(), values)));
                 }
                 HistogramFunction::Quantile => {
-                    let values = self.quantiles(&histogram, args[0], &mut scratch, &mut forced);
-                    out.push(self.row(histogram.labels, values));
+                    let columns = self.quantiles(&histogram, &args, &mut forced);
+                    out.extend(columns.into_iter().map(|values| self.row(histogram.labels.clone(), values)));
                 }
                 HistogramFunction::Quantiles { label } => {
-                    for quantiles in &args {
-                        let values = self.quantiles(&histogram, quantiles, &mut scratch, &mut forced);
-                        out.extend(self.labelled(&histogram.labels, label, quantiles, values));
+                    let columns = self.quantiles(&histogram, &args, &mut forced);
+                    for (values, quantiles) in columns.iter().zip(&args) {
+                        out.extend(self.labelled(&histogram.labels, label, (quantiles, values), &mut held)?);
                     }
                 }
             }
@@ -78,11 +78,11 @@ impl ClassicHistogram {
     }
 
     fn check_quantiles(&self, args: &[&[f64]], cx: &Context<'_>) {
-        for (quantiles, span) in args.iter().zip(&self.node.arg_spans) {
+        for (quantiles, place) in args.iter().zip(&self.node.arg_places) {
             let mut last = None;
             for q in quantiles.iter().filter(|q| !(0.0..=1.0).contains(*q)) {
                 if last != Some(q.to_bits()) {
-                    cx.annotations.add(Severity::Warning, invalid_quantile(*q), Some(*span));
+                    cx.annotations.add(Severity::Warning, invalid_quantile(*q), *place);
                     last = Some(q.to_bits());
                 }
             }
@@ -101,7 +101,7 @@ impl ClassicHistogram {
                     masthead_store::labels::quote(bound)
                 );
                 text.push_str(&self.for_metric(&row.labels));
-                cx.annotations.add(Severity::Warning, text, Some(self.node.input_span));
+                cx.annotations.add(Severity::Warning, text, self.node.input_place);
                 continue;
             };
             let (group, new) = groups.insert(&row.labels);
@@ -126,36 +126,37 @@ impl ClassicHistogram {
         }
     }
 
-    /// One value a step, where the histogram has buckets.
-    fn column(
+    /// `count` columns, with what `compute` gives at each step at which the histogram has buckets.
+    fn columns(
         &self,
+        count: usize,
         histogram: &Histogram,
-        scratch: &mut Vec<Bucket>,
-        mut value: impl FnMut(usize, &mut Vec<Bucket>, &Labels) -> f64,
-    ) -> Vec<f64> {
-        let at = |step: usize| {
-            scratch.clear();
+        mut compute: impl FnMut(usize, &mut Vec<Bucket>, &mut [Vec<f64>]),
+    ) -> Vec<Vec<f64>> {
+        let mut columns = vec![vec![ABSENT; self.timeline.count]; count];
+        let mut buckets = Vec::new();
+        for step in 0..self.timeline.count {
+            buckets.clear();
             let present = histogram.buckets.iter().filter(|(_, counts)| !is_absent(counts[step]));
-            scratch.extend(present.map(|(upper, counts)| Bucket { upper: *upper, count: counts[step] }));
-            if scratch.is_empty() { ABSENT } else { value(step, scratch, &histogram.labels) }
-        };
-        (0..self.timeline.count).map(at).collect()
+            buckets.extend(present.map(|(upper, counts)| Bucket { upper: *upper, count: counts[step] }));
+            if !buckets.is_empty() {
+                compute(step, &mut buckets, &mut columns);
+            }
+        }
+        columns
     }
 
-    fn quantiles(
-        &self,
-        histogram: &Histogram,
-        quantiles: &[f64],
-        scratch: &mut Vec<Bucket>,
-        forced: &mut Forced,
-    ) -> Vec<f64> {
+    /// A column for each of some quantiles. The first of them mends the buckets of a step for the others, as upstream.
+    fn quantiles(&self, histogram: &Histogram, quantiles: &[&[f64]], forced: &mut Forced) -> Vec<Vec<f64>> {
         let name = self.for_metric(&histogram.labels);
-        self.column(histogram, scratch, |step, buckets, _| {
-            let (value, fix) = bucket_quantile(quantiles[step], buckets);
-            if let Some(fix) = fix {
-                forced.add(&name, step, &fix);
+        self.columns(quantiles.len(), histogram, |step, buckets, columns| {
+            for (column, quantiles) in columns.iter_mut().zip(quantiles) {
+                let (value, fix) = bucket_quantile(quantiles[step], buckets);
+                column[step] = value;
+                if let Some(fix) = fix {
+                    forced.add(&name, step, &fix);
+                }
             }
-            value
         })
     }
 
@@ -165,17 +166,29 @@ impl ClassicHistogram {
     }
 
     /// Rows with the quantile in a label; several where the quantile changes from step to step.
-    fn labelled(&self, labels: &Labels, label: &str, quantiles: &[f64], values: Vec<f64>) -> Vec<Row> {
-        let mut texts: Vec<String> = quantiles.iter().map(|q| format::open_metrics(*q)).collect();
-        let by_step = texts.clone();
-        texts.sort_unstable();
-        texts.dedup();
-        let one = |text: String| {
-            let cells = values.iter().zip(&by_step).map(|(value, at)| if *at == text { *value } else { ABSENT });
-            let row = self.row(labels.clone(), cells.collect());
+    fn labelled(
+        &self,
+        labels: &Labels,
+        label: &str,
+        (quantiles, values): (&[f64], &[f64]),
+        held: &mut Reservation,
+    ) -> Result<Vec<Row>, QueryError> {
+        let mut by_text: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+        for (step, (quantile, value)) in quantiles.iter().zip(values).enumerate() {
+            let cells = match by_text.entry(format::open_metrics(*quantile)) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => {
+                    held.grow(row_bytes(values.len()))?;
+                    entry.insert(vec![ABSENT; values.len()])
+                }
+            };
+            cells[step] = *value;
+        }
+        let row = |(text, values): (String, Vec<f64>)| {
+            let row = self.row(labels.clone(), values);
             Row { labels: LabelsBuilder::new(&row.labels).set(label, &text).build(), ..row }
         };
-        texts.into_iter().map(one).collect()
+        Ok(by_text.into_iter().map(row).collect())
     }
 }
 
@@ -219,7 +232,7 @@ impl Forced {
                 "PromQL info: input to histogram_quantile needed to be fixed for monotonicity (see \
                  https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile){name}"
             );
-            cx.annotations.add_detailed(Severity::Info, text, Some(node.input_span), details);
+            cx.annotations.add_detailed(Severity::Info, text, node.input_place, details);
         }
     }
 }

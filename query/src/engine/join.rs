@@ -13,9 +13,10 @@ use super::batch::{ABSENT, Batch, Row, collect, is_absent, row_bytes};
 use super::duplicates::same_labelset;
 use super::groups::{GROUP_BYTES, Groups};
 use super::steps::StepSet;
-use super::{Context, METADATA_LABELS, Operator, Source, pull};
+use super::{Context, Operator, Source, pull};
 use crate::annotations::Severity;
 use crate::error::QueryError;
+use crate::plan::METADATA_LABELS;
 use crate::plan::node;
 use crate::promql::ast::{Cardinality, Matching};
 
@@ -117,7 +118,7 @@ impl Operator for Join {
         if state.trimmed
             && let Operation::Trim(sign) = self.rule.operation
         {
-            cx.annotations.add(Severity::Info, trim_info(sign), Some(self.rule.node.span));
+            cx.annotations.add(Severity::Info, trim_info(sign), self.rule.node.place);
         }
         Ok((!out.is_empty()).then_some(out))
     }

@@ -30,6 +30,7 @@ mod lanes;
 mod lookup;
 mod map;
 mod notes;
+mod quantile;
 mod range_functions;
 mod rank;
 mod relabel;
@@ -53,7 +54,7 @@ use masthead_store::{Budget, Labels, Reservation, Samples, SeriesBatch};
 
 use crate::annotations::Annotations;
 use crate::error::QueryError;
-use crate::plan::Names;
+use crate::plan::{METADATA_LABELS, Names};
 pub(crate) use arithmetic::{go_max, go_min};
 pub(crate) use go_math::pow;
 pub use result::evaluate;
@@ -93,9 +94,6 @@ pub fn histograms_unsupported() -> QueryError {
 pub(crate) fn too_many_samples() -> QueryError {
     QueryError::Execution("query processing would load too many samples into memory in query execution".into())
 }
-
-/// Labels that go with the metric name (schema.IsMetadataLabel).
-pub const METADATA_LABELS: [&str; 3] = ["__name__", "__type__", "__unit__"];
 
 /// Drops or marks the names of all rows.
 pub(crate) fn rename(batch: &mut batch::Batch, names: Names) {

@@ -4,7 +4,7 @@ use masthead_store::Labels;
 use masthead_store::labels::quote;
 
 use super::Context;
-use super::format::shortest;
+use super::quantile::invalid_quantile;
 use crate::annotations::{Details, Severity};
 use crate::error::QueryError;
 use crate::plan::{ScanFunction, ScanSpec};
@@ -45,12 +45,9 @@ impl Notes {
         if let Some(reason) = self.failure {
             return Err(QueryError::Execution(reason));
         }
-        let position = spec.spans.first().copied();
-        let add = |severity, text, details| cx.annotations.add_detailed(severity, text, position, details);
+        let add = |severity, text, details| cx.annotations.add_detailed(severity, text, spec.place, details);
         for quantile in self.bad_quantiles {
-            let quantile = shortest(quantile);
-            let text = format!("PromQL warning: quantile value should be between 0 and 1, got {quantile}");
-            add(Severity::Warning, text, Details::None);
+            add(Severity::Warning, invalid_quantile(quantile), Details::None);
         }
         if self.overlaps > 0 {
             let text = "PromQL warning: sample has start time that overlaps with previous sample timestamp for metric";

@@ -5,6 +5,7 @@ use masthead_store::{Labels, Reservation};
 use super::batch::{ABSENT, Batch, Drain, Row, is_absent, row_bytes};
 use super::go_sort::{by_value, go_sort, value_before};
 use super::groups::{GROUP_BYTES, Groups};
+use super::quantile::{invalid_quantile, quantile};
 use super::{Context, Operator, Source, format, pull, scalar_values};
 use crate::annotations::Severity;
 use crate::error::QueryError;
@@ -252,7 +253,7 @@ impl LimitRatio {
                 let (value, limit) = (format::shortest(value), format::shortest(limit));
                 let text =
                     format!("PromQL warning: ratio value should be between -1 and 1, got {value}, capping to {limit}");
-                cx.annotations.add(Severity::Warning, text, Some(self.node.parameter_span));
+                cx.annotations.add(Severity::Warning, text, self.node.parameter_place);
             }
         }
         values.iter_mut().for_each(|ratio| *ratio = ratio.clamp(-1.0, 1.0));
@@ -335,7 +336,7 @@ impl Operator for Quantile {
             let (quantiles, _held) = scalar_values(&mut *self.parameter, cx)?;
             let limits = Limits::of(&quantiles);
             let warn = |value| {
-                cx.annotations.add(Severity::Warning, invalid_quantile(value), Some(self.node.parameter_span));
+                cx.annotations.add(Severity::Warning, invalid_quantile(value), self.node.parameter_place);
             };
             if limits.any_nan {
                 warn(f64::NAN);
@@ -350,31 +351,6 @@ impl Operator for Quantile {
         }
         Ok(self.results.as_mut().and_then(Drain::take))
     }
-}
-
-/// The warning about a quantile outside of 0..=1.
-pub(super) fn invalid_quantile(value: f64) -> String {
-    format!("PromQL warning: quantile value should be between 0 and 1, got {}", format::shortest(value))
-}
-
-/// The quantile `q` of `values` (at least one), which get sorted, NaN first (promql/quantile.go, quantile).
-pub(super) fn quantile(q: f64, values: &mut [f64]) -> f64 {
-    if q.is_nan() || values.is_empty() {
-        return f64::NAN;
-    }
-    if q < 0.0 {
-        return f64::NEG_INFINITY;
-    }
-    if q > 1.0 {
-        return f64::INFINITY;
-    }
-    values.sort_by(|a, b| by_value(*a, *b, true).reverse());
-    let last = values.len() - 1;
-    let rank = q * last as f64;
-    let lower = rank.floor();
-    let weight = rank - lower;
-    let lower = (lower as usize).min(last);
-    values[lower] * (1.0 - weight) + values[(lower + 1).min(last)] * weight
 }
 
 #[cfg(test)]
@@ -416,14 +392,5 @@ mod tests {
         assert_eq!(text(&[9_223_372_036_854_774_784.0]), "Scalar value 9.223372036854775e+18 overflows int64");
         assert!(counts(&[9_223_372_036_854_773_760.0]).is_ok());
         assert_eq!(text(&[1.0, -1e30]), "Scalar value -1e+30 underflows int64");
-    }
-
-    #[test]
-    fn quantiles_interpolate() {
-        for (q, expected) in [(0.0, 1.0), (0.5, 2.5), (1.0, 4.0), (-0.1, f64::NEG_INFINITY), (1.1, f64::INFINITY)] {
-            assert_eq!(quantile(q, &mut [4.0, 1.0, 3.0, 2.0]), expected, "{q}");
-        }
-        assert!(quantile(0.0, &mut [1.0, f64::NAN]).is_nan());
-        assert_eq!(quantile(1.0, &mut [1.0, f64::NAN]), 1.0);
     }
 }

@@ -5,11 +5,11 @@ use masthead_store::{Labels, Samples};
 use super::batch::{Row, collect};
 use super::duplicates::merge;
 use super::inputs::Inputs;
-use super::{Context, Input, METADATA_LABELS, Value, build, scalar_values, scan, subquery};
+use super::{Context, Input, Value, build, scalar_values, scan, subquery};
 use crate::error::QueryError;
 use crate::plan::node::Plan;
-use crate::plan::{Planned, ScanFunction};
-use crate::promql::ast::{AggregateOp, ValueType};
+use crate::plan::{METADATA_LABELS, Planned, ScanFunction};
+use crate::promql::ast::{AggregateOp, BinaryOp, Cardinality, ValueType};
 
 /// Evaluates a plan. `inputs[i]` feeds select i of the plan.
 ///
@@ -55,14 +55,29 @@ fn check_grids(plan: &Plan, cx: &Context<'_>) -> Result<(), QueryError> {
     }
 }
 
-/// Whether the rows come in an order that the query asked for.
+/// Whether the rows come in an order that the query asked for: that of `sort()` or topk below, which nodes above keep that
+/// pass rows on one by one, or groups as they appear.
 fn is_ordered(plan: &Plan) -> bool {
     match plan {
         Plan::Sort { .. } => true,
-        Plan::Aggregate(node) => matches!(node.op, AggregateOp::Topk | AggregateOp::Bottomk),
+        Plan::Aggregate(node) => match node.op {
+            AggregateOp::Topk | AggregateOp::Bottomk => true,
+            // Upstream's come off a heap, or out of a map.
+            AggregateOp::Limitk | AggregateOp::LimitRatio | AggregateOp::CountValues => false,
+            _ => is_ordered(&node.input),
+        },
         Plan::Map(node) => is_ordered(&node.input),
+        Plan::Subquery(node) => is_ordered(&node.input),
         Plan::VectorScalar(node) => is_ordered(&node.vector),
-        Plan::Duplicates { input, .. } | Plan::Relabel { input, .. } | Plan::StepInvariant(input) => is_ordered(input),
+        Plan::Join(node) => match (node.op, node.matching.cardinality) {
+            (BinaryOp::Or, _) => is_ordered(&node.left) || is_ordered(&node.right),
+            (_, Cardinality::OneToMany) => is_ordered(&node.right),
+            _ => is_ordered(&node.left),
+        },
+        Plan::Duplicates { input, .. }
+        | Plan::Merge(input)
+        | Plan::Relabel { input, .. }
+        | Plan::StepInvariant(input) => is_ordered(input),
         _ => false,
     }
 }

@@ -126,7 +126,7 @@ impl Operator for VectorScalar {
             trimmed |= apply(operation, &self.node, batch.row_mut(i), scalar);
         }
         if trimmed && let Operation::Trim(sign) = operation {
-            cx.annotations.add(crate::annotations::Severity::Info, trim_info(sign), Some(self.node.span));
+            cx.annotations.add(crate::annotations::Severity::Info, trim_info(sign), self.node.place);
         }
         super::rename(&mut batch, self.node.names);
         Ok(Some(batch))

@@ -5,10 +5,9 @@ use std::cmp::Ordering;
 use super::batch::{Batch, Drain, Row, collect};
 use super::go_sort::{by_value, go_sort, value_before};
 use super::{Context, Operator, Source, pull};
-use crate::annotations::Severity;
+use crate::annotations::{Place, Severity};
 use crate::error::QueryError;
 use crate::plan::node::Order;
-use crate::promql::ast::Span;
 
 const INEFFECTIVE: &str =
     "PromQL warning: sort is ineffective for range queries since results are always ordered by labels";
@@ -17,28 +16,28 @@ const INEFFECTIVE: &str =
 pub(super) struct Sort {
     input: Source,
     order: Order,
-    steps: usize,
-    span: Span,
+    effective: bool,
+    place: Place,
     results: Option<Drain>,
 }
 
 impl Sort {
-    /// Orders the rows of `input`.
-    pub(super) fn new(input: Source, order: Order, steps: usize, span: Span) -> Self {
-        Self { input, order, steps, span, results: None }
+    /// Orders the rows of `input` if that is `effective`: if one time is asked for.
+    pub(super) fn new(input: Source, order: Order, effective: bool, place: Place) -> Self {
+        Self { input, order, effective, place, results: None }
     }
 }
 
 impl Operator for Sort {
     fn next(&mut self, cx: &Context<'_>) -> Result<Option<Batch>, QueryError> {
-        if self.steps > 1 {
-            cx.annotations.add(Severity::Warning, INEFFECTIVE, Some(self.span));
+        if !self.effective {
+            cx.annotations.add(Severity::Warning, INEFFECTIVE, self.place);
             return pull(&mut *self.input, cx);
         }
         if self.results.is_none() {
             let (mut rows, held) = collect(&mut *self.input, cx, "rows to be sorted")?;
             sort(&mut rows, &self.order);
-            self.results = Some(Drain::new(rows, self.steps, held));
+            self.results = Some(Drain::new(rows, 1, held));
         }
         Ok(self.results.as_mut().and_then(Drain::take))
     }

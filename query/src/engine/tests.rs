@@ -327,6 +327,20 @@ fn buckets_of_classic_histograms() {
     );
     let good = "h_bucket{le=0.1} 10\nh_bucket{le=0.2} 20\nh_bucket{le=+Inf} 20";
     check("histogram_fraction(0, 0.1, h_bucket)", good, &["{} 0.5"]);
+    // The first quantile mends the buckets of a step for the others.
+    let falling = "h_bucket{le=0.1} 10 10 10\nh_bucket{le=0.2} 20 5 4\nh_bucket{le=+Inf} 20 20 20";
+    for (query, count) in [
+        (r#"histogram_quantiles(h_bucket, "q", 0.75, 0.9)"#, "over 4 samples"),
+        (r#"histogram_quantiles(h_bucket, "q", scalar(absent(h_bucket)), 0.75, 0.9)"#, "over 4 samples"),
+        ("histogram_quantile(0.75, h_bucket) + histogram_quantile(0.75, h_bucket)", "over 8 samples"),
+    ] {
+        let (_, notes) = run(query, falling, PLAIN).unwrap();
+        assert!(notes.iter().any(|note| note.contains(count)), "{query}: {notes:?}");
+    }
+    let two = "j{job=a,le=+Inf} 1\nj{job=a,le=1} 1\nj{job=b,le=+Inf} 1\nj{job=b,le=1} 1";
+    let refused = "vector cannot contain metrics with the same labelset";
+    check_error(r#"sum(histogram_quantiles(j, "job", 0.5, 0.9))"#, two, refused);
+    check_error(r#"sum(histogram_quantiles(j, "q", 0.5, 0.5))"#, two, refused);
     check(r#"histogram_quantiles(h_bucket, "q", 0.5, 1)"#, good, &["{q=0.5} 0.1", "{q=1.0} 0.2"]);
     let (_, notes) = run("histogram_quantile(2, h_bucket)", good, PLAIN).unwrap();
     assert_eq!(notes, ["PromQL warning: quantile value should be between 0 and 1, got 2 (1:20)"]);
@@ -374,6 +388,27 @@ fn annotations_point_to_arguments() {
         let (_, notes) = run(query, REQUESTS, PLAIN).unwrap();
         let text = "PromQL info: metric might not be a counter, name does not end in _total/_sum/_count/_bucket";
         assert_eq!(notes, [format!("{text}: \"b\" ({place})")], "{query}");
+    }
+}
+
+/// Of one text at several places the last counts, in the order of evaluation: operands left to right, a parameter before
+/// what is aggregated, and what is made of them after them.
+#[test]
+fn annotations_point_to_the_last_place() {
+    let counter = "PromQL info: metric might not be a counter, name does not end in _total/_sum/_count/_bucket: \"b\"";
+    let quantile = "PromQL warning: quantile value should be between 0 and 1, got 2";
+    for (query, text, place) in [
+        ("rate(b[3m]) + rate(b[4m])", counter, "1:20"),
+        ("rate(b[4m]) + rate(b[3m])", counter, "1:20"),
+        ("rate(b[4m]) + rate(b[3m:1m])", counter, "1:1"),
+        ("quantile(2, b) + quantile(2, b)", quantile, "1:27"),
+        ("quantile(2, b * scalar(quantile(2, b)))", quantile, "1:10"),
+        ("scalar(quantile(2, b)) * quantile(2, b)", quantile, "1:35"),
+        ("topk(scalar(max(rate(b[3m:1m]))) > bool 0, rate(b[3m]))", counter, "1:49"),
+        ("topk(scalar(max(rate(b[3m]))) > bool 0, rate(b[3m:1m]))", counter, "1:1"),
+    ] {
+        let (_, notes) = run(query, REQUESTS, PLAIN).unwrap();
+        assert_eq!(notes, [format!("{text} ({place})")], "{query}");
     }
 }
 

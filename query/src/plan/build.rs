@@ -5,7 +5,8 @@ use masthead_store::{Grouping, MatchOp, Matcher, Millis};
 
 use super::node::{Aggregate, Join, Map, Names, Plan, Scan, ScanFunction, ScanSpec, Subquery, VectorScalar};
 use super::times::QueryTimes;
-use super::{PlanOptions, Timeline};
+use super::{METADATA_LABELS, PlanOptions, Timeline};
+use crate::annotations::Place;
 use crate::error::QueryError;
 use crate::promql::ast::{
     self, AggregateOp, At, BinaryOp, DurationExpr, Expr, ExprKind, RangeExtension, Span, UnaryOp, ValueType,
@@ -14,14 +15,19 @@ use crate::promql::{self, duration};
 
 /// Builds the plan of a whole query. Times of the nodes and indices of selects are not set yet.
 pub(super) fn build(expr: &Expr, times: QueryTimes, options: &PlanOptions) -> Result<Plan, QueryError> {
-    let builder = Builder { times, options };
+    let builder = Builder { times, options, in_parameter: false };
     match &strip(expr).kind {
         ExprKind::Matrix(_) | ExprKind::Subquery(_) => {
-            let range = builder.range_function(ScanFunction::Raw, strip(expr), Vec::new(), vec![expr.span])?;
+            let range = builder.range_function(ScanFunction::Raw, strip(expr), Vec::new(), expr.span)?;
             Ok(Plan::Raw(Box::new(range.plan)))
         }
         _ => Ok(builder.expr(expr)?.plan),
     }
+}
+
+/// A place whose turn is not known yet.
+pub(super) fn place(span: Span) -> Place {
+    Place { span, turn: 0 }
 }
 
 /// The expression without the parentheses around it.
@@ -35,6 +41,8 @@ pub(super) fn strip(mut expr: &Expr) -> &Expr {
 pub(super) struct Builder<'a> {
     pub(super) times: QueryTimes,
     pub(super) options: &'a PlanOptions,
+    /// What is built is part of an aggregation's parameter.
+    in_parameter: bool,
 }
 
 /// A node with what is known of its rows.
@@ -75,7 +83,7 @@ impl Builder<'_> {
             ExprKind::Unary(UnaryOp::Plus, inner) => self.expr(inner),
             ExprKind::Unary(UnaryOp::Minus, inner) => self.negate(inner),
             ExprKind::Binary(binary) => self.binary(binary, expr.span),
-            ExprKind::Aggregate(aggregate) => self.aggregate(aggregate, expr.span),
+            ExprKind::Aggregate(aggregate) => self.aggregate(aggregate),
             ExprKind::Call(call) => self.call(call, expr.span),
             ExprKind::Matrix(_) | ExprKind::Subquery(_) => {
                 Err(QueryError::Internal("a range outside of a call".into()))
@@ -116,11 +124,14 @@ impl Builder<'_> {
         offset.map_or(Ok(0), |offset| duration::evaluate(offset, &self.times).map_err(QueryError::Invalid))
     }
 
+    /// The fixed time of a selector. In parameters of aggregations `start()` and `end()` fix nothing, as upstream
+    /// (promql/engine.go, preprocessExprHelper, does not visit them).
     pub(super) fn at(&self, at: Option<At>) -> Option<Millis> {
+        let at = at.filter(|at| !self.in_parameter || matches!(at, At::Time(_)));
         at.map(|at| self.times.at(at))
     }
 
-    fn spec(&self, function: ScanFunction, names: Names, spans: Vec<Span>) -> ScanSpec {
+    fn spec(&self, function: ScanFunction, names: Names, span: Span) -> ScanSpec {
         ScanSpec {
             function,
             timeline: Timeline::instant(0),
@@ -132,7 +143,7 @@ impl Builder<'_> {
             use_start_timestamps: self.options.use_start_timestamps,
             type_and_unit_labels: self.options.type_and_unit_labels,
             names,
-            spans,
+            place: place(span),
         }
     }
 
@@ -148,7 +159,7 @@ impl Builder<'_> {
             offset: self.offset(selector.offset.as_ref())?,
             at: self.at(selector.at),
             extension: if function == ScanFunction::Latest { selector.extension } else { None },
-            ..self.spec(function, names, vec![span])
+            ..self.spec(function, names, span)
         };
         let spread = name_spread(&selector.matchers);
         let plan = Plan::Scan(Scan { select: 0, matchers: selector.matchers.clone(), spec, args: Vec::new() });
@@ -161,12 +172,12 @@ impl Builder<'_> {
         function: ScanFunction,
         range: &Expr,
         args: Vec<Plan>,
-        spans: Vec<Span>,
+        span: Span,
     ) -> Result<Built, QueryError> {
         // These two stand for a sample of the series (promql/engine.go, eval of a Call).
         let keeps = matches!(function, ScanFunction::Raw | ScanFunction::Range("last_over_time" | "first_over_time"));
         let names = if keeps { Names::Keep } else { self.dropping() };
-        let spec = self.spec(function, names, spans);
+        let spec = self.spec(function, names, span);
         let (plan, spread) = match &range.kind {
             ExprKind::Matrix(matrix) => {
                 check_extension(function, matrix.vector.extension)?;
@@ -241,7 +252,7 @@ impl Builder<'_> {
             scalar: Box::new(scalar.plan),
             scalar_left,
             names,
-            span,
+            place: place(span),
         });
         if !drops {
             return Ok(Built { plan, names: vector.names, whole: vector.whole });
@@ -264,11 +275,19 @@ impl Builder<'_> {
             BinaryOp::Or => NameSpread::Many,
             // A filled side brings rows without a name beside those with one.
             _ if !drops && (matching.fill_left.is_some() || matching.fill_right.is_some()) => NameSpread::Many,
+            // `group_left(__name__)` brings the name of the other side back.
+            _ if drops && matching.include.iter().any(|label| is_metadata(label)) => NameSpread::Many,
             _ if drops => NameSpread::None,
             _ => left.names.max(right.names),
         };
-        // A key that holds the name tells rows apart that are equal once it is dropped.
-        let keyed_by_name = matching.on && matching.labels.iter().any(|label| label.starts_with("__"));
+        // A key that holds what goes with the name tells rows apart that are equal once it is dropped.
+        let in_key = |name: &str| matching.labels.iter().any(|label| **label == *name) == matching.on;
+        let keyed_by_name = if matching.on {
+            METADATA_LABELS.into_iter().any(in_key)
+        } else {
+            self.options.type_and_unit_labels && METADATA_LABELS[1..].iter().any(|name| in_key(name))
+        };
+        let dropped_at_once = drops && !self.options.delayed_name_removal;
         let plan = Plan::Join(Join {
             op: binary.op,
             return_bool: binary.return_bool,
@@ -276,14 +295,18 @@ impl Builder<'_> {
             right: Box::new(right.plan),
             matching,
             delayed_names: self.options.delayed_name_removal,
-            span,
+            place: place(span),
         });
-        let plan = if drops && keyed_by_name { Plan::Duplicates { input: Box::new(plan), pieces: true } } else { plan };
+        let plan = if dropped_at_once && keyed_by_name {
+            Plan::Duplicates { input: Box::new(plan), pieces: true }
+        } else {
+            plan
+        };
         let filter = matches!(binary.op, BinaryOp::And | BinaryOp::Unless);
         Built { plan, names, whole: filter && left.whole }
     }
 
-    fn aggregate(&self, aggregate: &ast::Aggregate, span: Span) -> Result<Built, QueryError> {
+    fn aggregate(&self, aggregate: &ast::Aggregate) -> Result<Built, QueryError> {
         let input_expr = strip(&aggregate.expr);
         let input = self.expr(input_expr)?;
         let parameter_expr = aggregate.parameter.as_ref().map(strip);
@@ -302,7 +325,8 @@ impl Builder<'_> {
             }
             Some(_) => {
                 let expr = parameter_expr.unwrap_or(input_expr);
-                parameter = Some(Box::new(self.expr(expr)?.plan));
+                let builder = Self { in_parameter: true, ..*self };
+                parameter = Some(Box::new(builder.expr(expr)?.plan));
             }
             None => {}
         }
@@ -319,9 +343,7 @@ impl Builder<'_> {
             input: Box::new(input.plan),
             parameter,
             label,
-            parameter_span: parameter_expr.map(|expr| expr.span).unwrap_or_default(),
-            input_span: input_expr.span,
-            span,
+            parameter_place: parameter_expr.map(|expr| place(expr.span)).unwrap_or_default(),
         });
         let selects = matches!(
             aggregate.op,
@@ -333,6 +355,11 @@ impl Builder<'_> {
         let names = if keeps_name { input.names } else { NameSpread::None };
         Ok(Built { plan, names, whole: true })
     }
+}
+
+/// Whether a label goes with the metric name.
+fn is_metadata(label: &str) -> bool {
+    METADATA_LABELS.contains(&label)
 }
 
 /// Whether the operator makes something new of a metric (promql/engine.go, changesMetricSchema).

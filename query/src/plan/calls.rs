@@ -3,10 +3,11 @@
 use masthead_store::labels::METRIC_NAME;
 use masthead_store::{Labels, MatchOp, Matcher, Millis};
 
-use super::build::{Builder, Built, NameSpread, check_extension, strip};
+use super::build::{Builder, Built, NameSpread, check_extension, place, strip};
 use super::node::{ClassicHistogram, HistogramFunction, Info, Order, Plan, Relabel, Scan, ScanFunction};
 use super::times::go_duration;
 use super::{Names, ScanSpec, Timeline};
+use crate::annotations::Place;
 use crate::error::QueryError;
 use crate::promql;
 use crate::promql::ast::{Call, Expr, ExprKind, Span, ValueType, VectorSelector};
@@ -54,10 +55,10 @@ impl Builder<'_> {
             return build(self, call, span);
         }
         let args: Vec<&Expr> = call.args.iter().map(strip).collect();
-        let spans = args.iter().map(|arg| annotated(arg)).collect();
+        let span = args.first().map(|arg| annotated(arg)).unwrap_or_default();
         if let Some(range) = args.iter().position(|arg| arg.value_type() == ValueType::Matrix) {
             let scalars = self.scalars(call, |i| i != range)?;
-            return self.range_function(ScanFunction::Range(name), args[range], scalars, spans);
+            return self.range_function(ScanFunction::Range(name), args[range], scalars, span);
         }
         // Functions of time without an argument look at the evaluation time (promql/functions.go, dateWrapper).
         let input = match args.first() {
@@ -134,8 +135,7 @@ fn absent(builder: &Builder<'_>, call: &Call, _: Span) -> Result<Built, QueryErr
         if let ExprKind::Matrix(matrix) = &arg.kind {
             check_extension(ScanFunction::Range(call.function.name), matrix.vector.extension)?;
         }
-        let input =
-            builder.range_function(ScanFunction::Range("present_over_time"), arg, Vec::new(), vec![arg.span])?.plan;
+        let input = builder.range_function(ScanFunction::Range("present_over_time"), arg, Vec::new(), arg.span)?.plan;
         match input {
             // Which of two equal rows is present does not matter here.
             Plan::Duplicates { input, .. } => *input,
@@ -166,7 +166,7 @@ fn sort(builder: &Builder<'_>, call: &Call, span: Span) -> Result<Built, QueryEr
     } else {
         Order::Value { descending }
     };
-    let plan = Plan::Sort { input: Box::new(input.plan), order, span };
+    let plan = Plan::Sort { input: Box::new(input.plan), order, effective: false, place: place(span) };
     Ok(Built { plan, names: input.names, whole: input.whole })
 }
 
@@ -229,17 +229,28 @@ fn histogram(
 ) -> Result<Built, QueryError> {
     let input = builder.argument(call, buckets)?;
     let args = builder.scalars(call, &scalar)?;
-    let arg_spans = (0..call.args.len()).filter(|i| scalar(*i)).map(|i| strip(&call.args[i]).span).collect();
+    let arg_places = (0..call.args.len()).filter(|i| scalar(*i)).map(|i| place(strip(&call.args[i]).span)).collect();
+    // The label of a quantile may be one that tells the histograms apart, and quantiles may be equal.
+    let labelled = match &function {
+        HistogramFunction::Quantiles { label } => Some(label.starts_with("__")),
+        _ => None,
+    };
     let whole = builder.options.delayed_name_removal || input.names != NameSpread::Many;
     let plan = Plan::ClassicHistogram(ClassicHistogram {
         function,
         input: Box::new(input.plan),
         args,
-        arg_spans,
-        input_span: strip(argument(call, buckets)?).span,
+        arg_places,
+        input_place: place(strip(argument(call, buckets)?).span),
         delayed_names: builder.options.delayed_name_removal,
     });
-    Ok(builder.dropped(plan, input.names, whole, true))
+    let Some(names_anew) = labelled else { return Ok(builder.dropped(plan, input.names, whole, true)) };
+    if builder.options.delayed_name_removal {
+        let names = if names_anew { NameSpread::Many } else { input.names };
+        return Ok(Built { plan, names, whole: false });
+    }
+    let names = if names_anew { NameSpread::Many } else { NameSpread::None };
+    Ok(Built { plan: Plan::Duplicates { input: Box::new(plan), pieces: true }, names, whole: false })
 }
 
 fn info(builder: &Builder<'_>, call: &Call, _: Span) -> Result<Built, QueryError> {
@@ -264,7 +275,7 @@ fn info(builder: &Builder<'_>, call: &Call, _: Span) -> Result<Built, QueryError
         use_start_timestamps: false,
         type_and_unit_labels: false,
         names: Names::Keep,
-        spans: Vec::new(),
+        place: Place::default(),
     };
     let info = Plan::Scan(Scan { select: 0, matchers, spec, args: Vec::new() });
     let plan = Plan::Info(Info { input: Box::new(input.plan), info: Box::new(info), name_matchers, data_matchers });

@@ -46,7 +46,9 @@ fn line(plan: &Plan) -> String {
         ),
         Plan::Aggregate(node) => format!("aggregate {:?} {:?}", node.op, node.grouping),
         Plan::Absent { labels, .. } => format!("absent {labels}"),
-        Plan::Sort { order, .. } => format!("sort {order:?}"),
+        Plan::Sort { order, effective, .. } => {
+            format!("sort {order:?}{}", if *effective { "" } else { ", without effect" })
+        }
         Plan::Relabel { rule, .. } => format!("relabel {rule:?}"),
         Plan::ClassicHistogram(node) => format!("classic histogram {:?}", node.function),
         Plan::Info(_) => "info".into(),

@@ -1,8 +1,8 @@
 //! The typed plan of a query: selectors collected, functions resolved, durations computed. Parser types end in `build`.
 //!
-//! `build` turns the tree of the text into nodes, then the passes run in this order: `pass_step_invariant` wraps what does
-//! not depend on the step, `pass_propagate_matchers` narrows sides of set operators, and `place` gives each node its
-//! times and collects the selects.
+//! `build` turns the tree of the text into nodes, then the passes run in this order: `turns` orders the places of
+//! annotations, `pass_step_invariant` wraps what does not depend on the step, `pass_propagate_matchers` narrows sides of set
+//! operators, and `place` gives each node its times and collects the selects.
 
 mod build;
 mod calls;
@@ -14,11 +14,12 @@ mod place;
 #[cfg(test)]
 mod tests;
 mod times;
+mod turns;
 
 use masthead_store::{Millis, Select};
 
 pub(crate) use build::is_arithmetic;
-pub use node::{Names, Plan, ScanFunction, ScanSpec};
+pub use node::{METADATA_LABELS, Names, Plan, ScanFunction, ScanSpec};
 
 use crate::error::QueryError;
 use crate::promql;
@@ -135,10 +136,12 @@ pub fn plan_expr(expr: &Expr, timeline: Timeline, options: &PlanOptions) -> Resu
             value_type.documented()
         )));
     }
-    let mut root = build::build(expr, times::QueryTimes::new(timeline, options), options)?;
+    let times = times::QueryTimes::new(timeline, options);
+    let mut root = build::build(expr, times, options)?;
+    turns::number(&mut root);
     pass_step_invariant::run(&mut root);
-    pass_propagate_matchers::run(&mut root);
-    let selects = place::place(&mut root, timeline, options);
+    pass_propagate_matchers::run(&mut root, &options.replica_labels);
+    let selects = place::place(&mut root, timeline, times.start == times.end, options);
     let (delayed_name_removal, instant) = (options.delayed_name_removal, options.instant);
     Ok(Planned { root, value_type, selects, timeline, delayed_name_removal, instant })
 }

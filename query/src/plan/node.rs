@@ -3,7 +3,8 @@
 use masthead_store::{Grouping, Labels, Matcher, Millis};
 
 use super::Timeline;
-use crate::promql::ast::{AggregateOp, BinaryOp, RangeExtension, Span};
+use crate::annotations::Place;
+use crate::promql::ast::{AggregateOp, BinaryOp, RangeExtension};
 
 /// A node of a plan. Scalar nodes give exactly one row without labels and a value at every step; the other ones give any
 /// number of rows. Rows of equal labels may come, as pieces of one series, if no two of them have samples at the same step.
@@ -64,8 +65,10 @@ pub enum Plan {
         input: Box<Plan>,
         /// By what.
         order: Order,
+        /// One time is asked for, so that the order can show.
+        effective: bool,
         /// Place of the call.
-        span: Span,
+        place: Place,
     },
     /// `label_replace()` and `label_join()`.
     Relabel {
@@ -90,6 +93,9 @@ pub enum Plan {
     /// Joins rows of equal labels whose samples lie at different steps into one.
     Merge(Box<Plan>),
 }
+
+/// Labels that go with the metric name (schema.IsMetadataLabel).
+pub const METADATA_LABELS: [&str; 3] = ["__name__", "__type__", "__unit__"];
 
 /// What happens to the metric name, and with it to `__type__` and `__unit__` (schema.IsMetadataLabel).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -154,8 +160,8 @@ pub struct ScanSpec {
     pub type_and_unit_labels: bool,
     /// What happens to the name.
     pub names: Names,
-    /// Places of all arguments of the function as written, for annotations; of the selector itself where there is no call.
-    pub spans: Vec<Span>,
+    /// Place of the first argument of the function as written, or of the selector itself where there is no call.
+    pub place: Place,
 }
 
 /// The functions of a scan.
@@ -209,7 +215,7 @@ pub struct VectorScalar {
     /// What happens to the name.
     pub names: Names,
     /// Place of the operation.
-    pub span: Span,
+    pub place: Place,
 }
 
 /// An operator between two vectors.
@@ -228,7 +234,7 @@ pub struct Join {
     /// Names are removed at the end of the query.
     pub delayed_names: bool,
     /// Place of the operation.
-    pub span: Span,
+    pub place: Place,
 }
 
 /// An aggregation.
@@ -245,11 +251,7 @@ pub struct Aggregate {
     /// The label of count_values.
     pub label: Option<Box<str>>,
     /// Place of the parameter.
-    pub parameter_span: Span,
-    /// Place of the aggregated expression.
-    pub input_span: Span,
-    /// Place of the aggregation.
-    pub span: Span,
+    pub parameter_place: Place,
 }
 
 /// Orders of `sort()` and its kin.
@@ -304,9 +306,9 @@ pub struct ClassicHistogram {
     /// Scalars: the quantile, the quantiles, or lower and upper bound.
     pub args: Vec<Plan>,
     /// Places of `args`.
-    pub arg_spans: Vec<Span>,
+    pub arg_places: Vec<Place>,
     /// Place of the buckets.
-    pub input_span: Span,
+    pub input_place: Place,
     /// Names are removed at the end of the query.
     pub delayed_names: bool,
 }
@@ -339,19 +341,28 @@ pub struct Info {
 }
 
 impl Plan {
-    /// The nodes below this one, in the order of the text.
+    /// The nodes below this one, in the order in which Prometheus evaluates them (promql/engine.go, eval).
     pub fn children(&self) -> Vec<&Plan> {
         match self {
             Plan::Number(_) | Plan::Text(_) | Plan::Empty | Plan::Time => Vec::new(),
             Plan::Scan(scan) => scan.args.iter().collect(),
             Plan::Subquery(node) => std::iter::once(&*node.input).chain(&node.args).collect(),
             Plan::Map(node) => std::iter::once(&*node.input).chain(&node.args).collect(),
-            Plan::ClassicHistogram(node) => std::iter::once(&*node.input).chain(&node.args).collect(),
+            Plan::ClassicHistogram(node) => match node.function {
+                HistogramFunction::Quantiles { .. } => [&*node.input].into_iter().chain(&node.args).collect(),
+                _ => node.args.iter().chain([&*node.input]).collect(),
+            },
             Plan::ScalarCall { args, .. } => args.iter().collect(),
             Plan::ScalarBinary { left, right, .. } => vec![left, right],
-            Plan::VectorScalar(node) => vec![&node.vector, &node.scalar],
+            Plan::VectorScalar(VectorScalar { vector, scalar, scalar_left, .. }) => {
+                if *scalar_left {
+                    vec![scalar, vector]
+                } else {
+                    vec![vector, scalar]
+                }
+            }
             Plan::Join(node) => vec![&node.left, &node.right],
-            Plan::Aggregate(node) => std::iter::once(&*node.input).chain(node.parameter.as_deref()).collect(),
+            Plan::Aggregate(node) => node.parameter.as_deref().into_iter().chain([&*node.input]).collect(),
             Plan::Info(node) => vec![&node.input, &node.info],
             Plan::Raw(input)
             | Plan::ScalarOf(input)
@@ -365,19 +376,28 @@ impl Plan {
         }
     }
 
-    /// The nodes below this one, to be changed.
+    /// The nodes below this one in the same order, to be changed.
     pub fn children_mut(&mut self) -> Vec<&mut Plan> {
         match self {
             Plan::Number(_) | Plan::Text(_) | Plan::Empty | Plan::Time => Vec::new(),
             Plan::Scan(scan) => scan.args.iter_mut().collect(),
             Plan::Subquery(node) => std::iter::once(&mut *node.input).chain(&mut node.args).collect(),
             Plan::Map(node) => std::iter::once(&mut *node.input).chain(&mut node.args).collect(),
-            Plan::ClassicHistogram(node) => std::iter::once(&mut *node.input).chain(&mut node.args).collect(),
+            Plan::ClassicHistogram(node) => match node.function {
+                HistogramFunction::Quantiles { .. } => [&mut *node.input].into_iter().chain(&mut node.args).collect(),
+                _ => node.args.iter_mut().chain([&mut *node.input]).collect(),
+            },
             Plan::ScalarCall { args, .. } => args.iter_mut().collect(),
             Plan::ScalarBinary { left, right, .. } => vec![left, right],
-            Plan::VectorScalar(node) => vec![&mut node.vector, &mut node.scalar],
+            Plan::VectorScalar(VectorScalar { vector, scalar, scalar_left, .. }) => {
+                if *scalar_left {
+                    vec![scalar, vector]
+                } else {
+                    vec![vector, scalar]
+                }
+            }
             Plan::Join(node) => vec![&mut node.left, &mut node.right],
-            Plan::Aggregate(node) => std::iter::once(&mut *node.input).chain(node.parameter.as_deref_mut()).collect(),
+            Plan::Aggregate(node) => node.parameter.as_deref_mut().into_iter().chain([&mut *node.input]).collect(),
             Plan::Info(node) => vec![&mut node.input, &mut node.info],
             Plan::Raw(input)
             | Plan::ScalarOf(input)

@@ -5,7 +5,8 @@
 //! - Set operators only. They raise no error; arithmetic and comparisons refuse duplicates of the other side even among
 //!   series that match nothing, so their sides stay as they are.
 //! - The narrowed side is a bare instant selector. A function in between can annotate a series that would go.
-//! - The fixed label is part of the match, and not the metric name, which a function may drop.
+//! - The fixed label is part of the match, and not the metric name, which a function may drop, nor a replica label, which
+//!   deduplicated rows do not carry any more.
 //! - `and` narrows both sides, `unless` its right side only, `or` none.
 
 use masthead_store::labels::METRIC_NAME;
@@ -15,25 +16,31 @@ use super::node::{Join, Map, Plan, Scan, ScanFunction};
 use crate::promql::ast::{BinaryOp, Matching};
 
 /// Runs the pass on a whole plan.
-pub(super) fn run(plan: &mut Plan) {
+pub(super) fn run(plan: &mut Plan, replica_labels: &[Box<str>]) {
     if let Plan::Join(join) = plan {
-        narrow_sides(join);
+        narrow_sides(join, replica_labels);
     }
     for child in plan.children_mut() {
-        run(child);
+        run(child, replica_labels);
     }
 }
 
-fn narrow_sides(join: &mut Join) {
+fn narrow_sides(join: &mut Join, replica_labels: &[Box<str>]) {
+    let Join { left, right, matching, .. } = join;
+    let fixed = |plan: &Plan| {
+        let mut conditions = fixed(plan, matching);
+        conditions.retain(|m| !replica_labels.iter().any(|label| **label == *m.name()));
+        conditions
+    };
     match join.op {
         BinaryOp::And => {
-            let (left, right) = (fixed(&join.left, &join.matching), fixed(&join.right, &join.matching));
-            narrow(&mut join.left, right);
-            narrow(&mut join.right, left);
+            let (by_left, by_right) = (fixed(left), fixed(right));
+            narrow(left, by_right);
+            narrow(right, by_left);
         }
         BinaryOp::Unless => {
-            let left = fixed(&join.left, &join.matching);
-            narrow(&mut join.right, left);
+            let by_left = fixed(left);
+            narrow(right, by_left);
         }
         _ => {}
     }

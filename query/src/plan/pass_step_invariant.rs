@@ -75,10 +75,9 @@ fn visit(plan: &mut Plan) -> State {
         Plan::ScalarBinary { left, right, .. } => whole(vec![left, right], true),
         Plan::VectorScalar(node) => whole(vec![&mut node.vector, &mut node.scalar], true),
         Plan::Join(join) => whole(vec![&mut join.left, &mut join.right], true),
-        Plan::Aggregate(node) => match &mut node.parameter {
-            None => visit(&mut node.input),
-            Some(parameter) => whole(vec![&mut node.input, parameter], true),
-        },
+        // Upstream looks at the aggregated expression alone: where that is invariant, the parameter of the first step holds
+        // for all, and nothing in a parameter is wrapped.
+        Plan::Aggregate(node) => visit(&mut node.input),
         Plan::ClassicHistogram(node) => whole(std::iter::once(&mut *node.input).chain(&mut node.args).collect(), true),
         Plan::Info(info) => whole(vec![&mut info.input, &mut info.info], true),
         Plan::Duplicates { input, .. } | Plan::Merge(input) => visit(input),

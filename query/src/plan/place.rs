@@ -6,11 +6,20 @@ use super::node::{Plan, ScanFunction, ScanSpec};
 use super::{PlanOptions, Timeline};
 use crate::promql::ast::RangeExtension;
 
-/// Sets timelines, grids and indices of selects in `root`; the selects, equal ones once.
-pub(super) fn place(root: &mut Plan, timeline: Timeline, options: &PlanOptions) -> Vec<Select> {
+/// Sets timelines, grids and indices of selects in `root`; the selects, equal ones once. `one_time`: the query asks for one
+/// time, not for a span of time in which one step happens to lie.
+pub(super) fn place(root: &mut Plan, timeline: Timeline, one_time: bool, options: &PlanOptions) -> Vec<Select> {
     let mut placer = Placer { options, selects: Vec::new() };
-    placer.visit(root, timeline);
+    placer.visit(root, Times { timeline, one_time });
     placer.selects
+}
+
+/// When a node is evaluated.
+#[derive(Clone, Copy)]
+struct Times {
+    timeline: Timeline,
+    /// First and last time asked for are the same; the last need not be a step.
+    one_time: bool,
 }
 
 struct Placer<'a> {
@@ -19,10 +28,10 @@ struct Placer<'a> {
 }
 
 impl Placer<'_> {
-    fn visit(&mut self, plan: &mut Plan, timeline: Timeline) {
+    fn visit(&mut self, plan: &mut Plan, times: Times) {
         match plan {
             Plan::Scan(scan) => {
-                scan.spec.timeline = timeline;
+                scan.spec.timeline = times.timeline;
                 let (min_time, max_time) = times_of(&scan.spec);
                 scan.select = self.select(Select {
                     matchers: scan.matchers.clone(),
@@ -34,24 +43,29 @@ impl Placer<'_> {
                 });
             }
             Plan::Subquery(subquery) => {
-                subquery.spec.timeline = timeline;
+                subquery.spec.timeline = times.timeline;
                 match grid_of(&subquery.spec, subquery.step) {
                     Some(grid) => {
                         subquery.grid = grid;
-                        self.visit(&mut subquery.input, grid);
+                        let one_time = grid.start == window_ends(&subquery.spec).1;
+                        self.visit(&mut subquery.input, Times { timeline: grid, one_time });
                         for arg in &mut subquery.args {
-                            self.visit(arg, timeline);
+                            self.visit(arg, times);
                         }
                     }
                     None => *plan = Plan::Empty,
                 }
                 return;
             }
-            Plan::StepInvariant(inner) => return self.visit(inner, Timeline::instant(timeline.start)),
+            Plan::StepInvariant(inner) => {
+                let timeline = Timeline::instant(times.timeline.start);
+                return self.visit(inner, Times { timeline, one_time: true });
+            }
+            Plan::Sort { effective, .. } => *effective = times.one_time,
             _ => {}
         }
         for child in plan.children_mut() {
-            self.visit(child, timeline);
+            self.visit(child, times);
         }
     }
 

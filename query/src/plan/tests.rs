@@ -57,6 +57,8 @@ fn what_does_not_depend_on_the_step_is_wrapped_once() {
         ("timestamp(-x @ 5)", 1),
         ("sum_over_time((x @ 5)[5m:1m])", 1),
         ("vector(1)", 1),
+        ("quantile(scalar(y), x @ 5)", 1),
+        ("topk(scalar(y @ 5), x)", 0),
     ] {
         assert_eq!(explain(expression).matches("once for all").count(), expected, "{}", explain(expression));
     }
@@ -80,6 +82,26 @@ fn sets_narrow_their_bare_sides_only() {
         let found: Vec<&str> = text.lines().filter_map(|line| line.split_once(": ")).map(|(_, rest)| rest).collect();
         let found: Vec<&str> = found.iter().map(|rest| &rest[..=rest.rfind('}').unwrap()]).collect();
         assert_eq!(found, selects, "{expression}");
+    }
+}
+
+/// Rows have lost their replica labels when they meet, so what one side selects by them says nothing of the other.
+#[test]
+fn replica_labels_narrow_nothing() {
+    let options = PlanOptions { replica_labels: vec!["replica".into()], ..options() };
+    for expression in [
+        r#"a{replica="b", x="1"} offset 3h and b"#,
+        r#"b and a{replica="b", x="1"}"#,
+        r#"a{replica="b", x="1"} unless b"#,
+        r#"a{replica="b", x="1"} and on (replica, x) b"#,
+    ] {
+        let planned = plan(expression, Timeline::instant(0), &options).unwrap();
+        let b = planned
+            .selects
+            .iter()
+            .find(|select| select.matchers.iter().any(|m| m.value() == "b" && m.name() != "replica"));
+        let names: Vec<&str> = b.unwrap().matchers.iter().map(|m| m.name()).collect();
+        assert_eq!(names, ["__name__", "x"], "{expression}");
     }
 }
 
@@ -148,7 +170,22 @@ fn duplicates_are_looked_for_only_where_they_can_be() {
         (r#"-sum by (__name__) ({__name__=~"a|b"})"#, 1),
         ("-(a or b)", 1),
         (r#"label_replace(x, "a", "b", "c", "d")"#, 1),
+        (r#"histogram_quantile(0.5, x)"#, 0),
+        (r#"histogram_quantiles(x, "q", 0.5)"#, 1),
+        (r#"-histogram_quantiles(x, "__name__", 0.5, 0.9)"#, 2),
+        ("a + b", 0),
+        ("a + on (__name__) b", 1),
+        ("-(a * on (i) group_left () b)", 0),
+        ("-(a * on (i) group_left (__name__) b)", 1),
     ] {
         assert_eq!(explain(expression).matches("refuse duplicates").count(), expected, "{}", explain(expression));
+    }
+    let typed = PlanOptions { type_and_unit_labels: true, ..options() };
+    for (expression, expected) in [("a + b", 1), ("a + on (i) b", 0), ("a + ignoring (__type__, __unit__) b", 0)] {
+        let text = plan(expression, Timeline::instant(0), &typed).unwrap().explain();
+        assert_eq!(text.matches("refuse duplicates").count(), expected, "{text}");
+        let delayed = PlanOptions { delayed_name_removal: true, ..typed.clone() };
+        let text = plan(expression, Timeline::instant(0), &delayed).unwrap().explain();
+        assert_eq!(text.matches("refuse duplicates").count(), 0, "{text}");
     }
 }

@@ -1,7 +1,7 @@
 //! `avg_over_time` and its kin: functions of the values of a window, whatever their neighbours.
 
-use crate::engine::kahan;
 use crate::engine::window::{Step, Window};
+use crate::engine::{kahan, quantile};
 
 /// Mean: directly as long as the sum is finite, then incrementally (promql/functions.go, funcAvgOverTime).
 #[inline]
@@ -101,26 +101,7 @@ pub(super) fn quantile(window: &Window<'_>, step: &mut Step<'_>) -> f64 {
     }
     step.buffer.clear();
     step.buffer.extend_from_slice(window.values);
-    quantile_of(q, step.buffer)
-}
-
-/// φ-quantile of `values`, which are sorted on the way, NaN first (promql/quantile.go, quantile).
-fn quantile_of(q: f64, values: &mut [f64]) -> f64 {
-    if q.is_nan() {
-        return f64::NAN;
-    }
-    if q < 0.0 {
-        return f64::NEG_INFINITY;
-    }
-    if q > 1.0 {
-        return f64::INFINITY;
-    }
-    values.sort_unstable_by(|a, b| a.partial_cmp(b).unwrap_or_else(|| b.is_nan().cmp(&a.is_nan())));
-    let rank = q * (values.len() as f64 - 1.0);
-    let lower = rank.floor().max(0.0) as usize;
-    let upper = (lower + 1).min(values.len() - 1);
-    let weight = rank - rank.floor();
-    values[lower] * (1.0 - weight) + values[upper] * weight
+    quantile::quantile(q, step.buffer)
 }
 
 /// Median of the distances from the median.
@@ -130,9 +111,9 @@ pub(super) fn mad(window: &Window<'_>, step: &mut Step<'_>) -> f64 {
     }
     step.buffer.clear();
     step.buffer.extend_from_slice(window.values);
-    let median = quantile_of(0.5, step.buffer);
+    let median = quantile::quantile(0.5, step.buffer);
     step.buffer.iter_mut().for_each(|value| *value = (*value - median).abs());
-    quantile_of(0.5, step.buffer)
+    quantile::quantile(0.5, step.buffer)
 }
 
 pub(super) fn ts_of_first(window: &Window<'_>, _: &mut Step<'_>) -> f64 {

@@ -7,7 +7,7 @@ use masthead_store::samples::Run as LaneRun;
 use masthead_store::{Budget, Labels, Samples};
 
 use super::*;
-use crate::annotations::{Annotations, Severity};
+use crate::annotations::{Annotations, Place, Severity};
 use crate::engine::Context;
 use crate::engine::arguments::Arguments;
 use crate::engine::batch::{ABSENT, is_absent};
@@ -28,7 +28,7 @@ fn spec(name: &'static str, timeline: Timeline, range: i64) -> ScanSpec {
         use_start_timestamps: true,
         type_and_unit_labels: false,
         names: Names::Drop,
-        spans: vec![Span { start: 5, end: 6 }],
+        place: Place { span: Span { start: 5, end: 6 }, turn: 0 },
     }
 }
 

@@ -8,9 +8,8 @@ use masthead_store::samples::STALE;
 use masthead_store::{Budget, Chunk, Lane, SeriesBatch, chunk};
 
 use super::*;
-use crate::annotations::{Annotations, Severity};
+use crate::annotations::{Annotations, Place, Severity};
 use crate::plan::{Names, ScanFunction, Timeline};
-use crate::promql::ast::Span;
 
 /// Batches that are there already.
 struct Batches(Vec<SeriesBatch>);
@@ -33,7 +32,7 @@ fn spec(function: ScanFunction, timeline: Timeline, range: i64) -> ScanSpec {
         use_start_timestamps: false,
         type_and_unit_labels: false,
         names: Names::Drop,
-        spans: vec![Span::default()],
+        place: Place::default(),
     }
 }
 
