@@ -39,8 +39,6 @@ pub struct Listen {
 pub struct Sources {
     /// StoreAPI peers as written, prefixes included; unique.
     pub endpoints: Vec<String>,
-    /// Those that were given as strict.
-    pub strict_endpoints: Vec<String>,
     /// Folders of blocks.
     pub blocks: Vec<BlockSource>,
     /// How long a peer may be silent within an answer; zero: as long as the query may take.
@@ -181,12 +179,7 @@ impl Default for Config {
         let expression = promql::Limits::default();
         Self {
             listen: Listen { http: "0.0.0.0:9090".to_owned(), grpc: Some("0.0.0.0:10901".to_owned()) },
-            sources: Sources {
-                endpoints: vec![],
-                strict_endpoints: vec![],
-                blocks: vec![],
-                response_timeout: Duration::from_secs(5),
-            },
+            sources: Sources { endpoints: vec![], blocks: vec![], response_timeout: Duration::from_secs(5) },
             query: QueryConfig {
                 replica_labels: vec![],
                 cluster_label: "cluster".into(),
@@ -299,8 +292,7 @@ impl Config {
                  name the replica within a cluster (set cluster-label if {cluster:?} does not name clusters)"
             ));
         }
-        let Sources { endpoints, strict_endpoints, blocks, .. } = &self.sources;
-        if endpoints.is_empty() && strict_endpoints.is_empty() && blocks.is_empty() {
+        if self.sources.endpoints.is_empty() && self.sources.blocks.is_empty() {
             warnings.push("no store: give --endpoint or --blocks; every answer will be empty".to_owned());
         }
         warnings
@@ -351,10 +343,9 @@ impl Reader<'_> {
         for (name, addresses) in named {
             let strict = name.ends_with("strict");
             for address in addresses {
-                let list = if strict { &mut to.strict_endpoints } else { &mut to.endpoints };
                 match check_endpoint(address, strict) {
                     Err(fault) => self.faults.push(format!("{name}: {fault}")),
-                    Ok(()) if !list.contains(address) => list.push(address.clone()),
+                    Ok(()) if !to.endpoints.contains(address) => to.endpoints.push(address.clone()),
                     Ok(()) => {}
                 }
             }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::future::join_all;
 use masthead_store::block::{BlockStore, BlockStoreOptions};
-use masthead_store::discovery::{DiscoveryOptions, EndpointSet, Target};
+use masthead_store::discovery::{DiscoveryOptions, EndpointSet};
 use masthead_store::{Budget, Store, StoreError, StoreState};
 
 use crate::config::Sources;
@@ -28,9 +28,7 @@ impl StoreSet {
     ///
     /// Errors: a folder whose path is no text.
     pub fn new(sources: &Sources, memory: &Budget) -> Result<Self, StoreError> {
-        let target = |text: &String, strict| Target { text: text.as_str().into(), strict };
-        let targets = sources.endpoints.iter().map(|text| target(text, false));
-        let targets = targets.chain(sources.strict_endpoints.iter().map(|text| target(text, true)));
+        let targets = sources.endpoints.iter().map(|text| text.as_str().into());
         let peers = EndpointSet::new(targets.collect(), DiscoveryOptions::default());
         let mut folders = Vec::new();
         for source in &sources.blocks {

@@ -24,17 +24,6 @@ mod missing;
 #[cfg(test)]
 mod tests;
 
-/// One configured address.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
-    /// `HOST:PORT`, or with a prefix: `dns+HOST:PORT` (its A records, else AAAA), `dnsdualstack+HOST:PORT` (both),
-    /// `dnssrv+NAME` (SRV records and the addresses of their hosts), `dnssrvnoa+NAME` (SRV records, whose hosts are left to
-    /// the system's resolver).
-    pub text: Box<str>,
-    /// For a plain address: it was configured as strict.
-    pub strict: bool,
-}
-
 /// How addresses become stores.
 #[derive(Debug, Clone, Copy)]
 pub struct DiscoveryOptions {
@@ -119,16 +108,18 @@ struct Resolved {
 }
 
 impl EndpointSet {
-    /// The peers of `targets`. Nothing is asked yet. Must be called within a tokio runtime.
-    pub fn new(targets: Vec<Target>, options: DiscoveryOptions) -> Self {
+    /// The peers of `targets`: `HOST:PORT`, or with a prefix: `dns+HOST:PORT` (its A records, else AAAA),
+    /// `dnsdualstack+HOST:PORT` (both), `dnssrv+NAME` (SRV records and the addresses of their hosts), `dnssrvnoa+NAME` (SRV
+    /// records, whose hosts are left to the system's resolver). Nothing is asked yet. Must be called within a tokio runtime.
+    pub fn new(targets: Vec<Box<str>>, options: DiscoveryOptions) -> Self {
         let mut state =
             State { plain: Vec::new(), remotes: BTreeMap::new(), fixed: BTreeSet::new(), resolved: Vec::new() };
         let mut names = Vec::new();
         let remote = remote_options(&options, targets.len());
         for target in targets {
-            match Name::parse(&target.text) {
+            match Name::parse(&target) {
                 Some(name) => {
-                    let starting = MissingStore::new(&target.text, StoreState::Starting, None);
+                    let starting = MissingStore::new(&target, StoreState::Starting, None);
                     state.resolved.push(Resolved { addresses: BTreeSet::new(), failure: Some(Arc::new(starting)) });
                     names.push(name);
                 }
@@ -217,7 +208,7 @@ impl EndpointSet {
         let remote = remote_options(&self.options, addresses.union(&known).count());
         let new = addresses.difference(&known).filter_map(|address| {
             // What DNS gives is an address, or the host of an SRV record, which connecting will judge.
-            RemoteStore::new(address, false, remote).ok().map(|store| (address.clone(), Arc::new(store)))
+            RemoteStore::new(address, remote).ok().map(|store| (address.clone(), Arc::new(store)))
         });
         let new: Vec<(Box<str>, Arc<RemoteStore>)> = new.collect();
         join_all(new.iter().map(|(_, store)| store.poll_info(SystemTime::now()))).await;
@@ -270,18 +261,18 @@ fn ticks(period: Duration) -> tokio::time::Interval {
 }
 
 impl State {
-    fn add_plain(&mut self, target: &Target, options: RemoteOptions) {
-        if self.remotes.contains_key(&target.text) {
+    fn add_plain(&mut self, target: &str, options: RemoteOptions) {
+        if self.remotes.contains_key(target) {
             return;
         }
-        match RemoteStore::new(&target.text, target.strict, options) {
+        match RemoteStore::new(target, options) {
             Ok(store) => {
-                self.remotes.insert(target.text.clone(), Arc::new(store));
-                self.fixed.insert(target.text.clone());
+                self.remotes.insert(target.into(), Arc::new(store));
+                self.fixed.insert(target.into());
             }
             Err(error) => {
                 let down = StoreState::Down { since: SystemTime::now(), error };
-                self.plain.push(Arc::new(MissingStore::new(&target.text, down, None)));
+                self.plain.push(Arc::new(MissingStore::new(target, down, None)));
             }
         }
     }

@@ -120,11 +120,6 @@ impl Labels {
         Self::from_sorted(self.iter().filter(|(name, _)| contains(names, name)))
     }
 
-    /// The set without the metric name.
-    pub fn without_name(&self) -> Labels {
-        self.without(&[METRIC_NAME])
-    }
-
     /// What `grouping` keeps of this set.
     pub fn project(&self, grouping: &Grouping) -> Labels {
         Self::from_sorted(self.kept(grouping))
@@ -308,13 +303,6 @@ pub fn is_legacy_name(name: &str) -> bool {
     let mut bytes = name.bytes();
     bytes.next().is_some_and(|b| b == b'_' || b.is_ascii_alphabetic())
         && bytes.all(|b| b == b'_' || b.is_ascii_alphanumeric())
-}
-
-/// Whether `name` is a metric name of the legacy syntax, which allows colons as well.
-pub fn is_legacy_metric_name(name: &str) -> bool {
-    let mut bytes = name.bytes();
-    bytes.next().is_some_and(|b| b == b'_' || b == b':' || b.is_ascii_alphabetic())
-        && bytes.all(|b| b == b'_' || b == b':' || b.is_ascii_alphanumeric())
 }
 
 /// `text` in double quotes as Go's `strconv.Quote` writes it.

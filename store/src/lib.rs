@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //!
-//! Pure data: [`labels`], [`matcher`], [`series`], [`samples`], [`histogram`], `chunk`, `merge`, `dedup`.
+//! Pure data: [`labels`], [`label_strings`], [`matcher`], [`series`], [`samples`], [`histogram`], `chunk`, `merge`, `dedup`.
 //! Sources: `block` (TSDB blocks through object_store), `remote` (StoreAPI peers), `testing` (in memory, for tests).
 //! Between them and the engine: `fanout`. Towards other aggregators: `serve`. Accounts: [`budget`], [`coverage`], [`error`].
 //!

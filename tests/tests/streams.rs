@@ -159,7 +159,7 @@ async fn start(store: Wide) -> Bench {
     let mut server = JoinSet::new();
     server.spawn(listen(service, listener, std::future::pending()));
 
-    let peer = RemoteStore::new(&address.to_string(), false, RemoteOptions::default()).unwrap();
+    let peer = RemoteStore::new(&address.to_string(), RemoteOptions::default()).unwrap();
     peer.poll_info(SystemTime::now()).await;
     assert!(matches!(peer.info().state, StoreState::Up));
     let mut config = Config::default();

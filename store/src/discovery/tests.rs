@@ -78,8 +78,8 @@ fn zone(records: &[(&'static str, &[Record])]) -> Zone {
     Arc::new(Mutex::new(Some(records.iter().map(|(name, records)| (*name, records.to_vec())).collect())))
 }
 
-fn targets(texts: &[&str]) -> Vec<Target> {
-    texts.iter().map(|text| Target { text: (*text).into(), strict: false }).collect()
+fn targets(texts: &[&str]) -> Vec<Box<str>> {
+    texts.iter().map(|text| (*text).into()).collect()
 }
 
 async fn peer() -> TestPeer {

@@ -17,6 +17,9 @@ const TIME_MIN: Millis = -62_135_596_800_000;
 /// The last millisecond of the year 9999.
 const TIME_MAX: Millis = 253_402_300_799_999;
 
+/// A component type is a word, which metrics and pages show; longer ones are cut.
+const COMPONENT_CHARS_MAX: usize = 64;
+
 /// What a peer last said of itself.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Advert {
@@ -51,7 +54,7 @@ impl From<info_proto::InfoResponse> for Advert {
         let (min_time, max_time) = info.store.as_ref().map_or((Millis::MAX, Millis::MIN), |s| (s.min_time, s.max_time));
         Self {
             label_sets,
-            component: info.component_type.into(),
+            component: info.component_type.chars().take(COMPONENT_CHARS_MAX).collect::<String>().into(),
             min_time,
             max_time,
             removes_replica_labels: info.store.is_some_and(|s| s.supports_without_replica_labels),

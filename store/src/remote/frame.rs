@@ -43,7 +43,7 @@ pub(super) fn parse(
     while let Some((number, value)) = fields.next().map_err(corrupt)? {
         match number {
             1 => each(series(message, value.bytes().map_err(corrupt)?, strip, &mut scratch)?)?,
-            2 => warning = Some(String::from_utf8_lossy(value.bytes().map_err(corrupt)?).into_owned()),
+            2 => warning = Some(value.sentence().map_err(corrupt)?),
             4 => {
                 let mut batch = Fields::new(value.bytes().map_err(corrupt)?);
                 while let Some((number, value)) = batch.next().map_err(corrupt)? {

@@ -75,7 +75,6 @@ pub struct RemoteStore {
     peer: Arc<Peer>,
     facts: Mutex<Facts>,
     options: RemoteOptions,
-    strict: bool,
 }
 
 /// What streams share with their store.
@@ -152,7 +151,7 @@ impl RemoteStore {
     /// A peer at `address`, `host:port`, which is its name too. Does not connect. Must be called within a tokio runtime.
     ///
     /// Errors: `Refused` for what is no address.
-    pub fn new(address: &str, strict: bool, options: RemoteOptions) -> Result<Self, StoreError> {
+    pub fn new(address: &str, options: RemoteOptions) -> Result<Self, StoreError> {
         let endpoint = Endpoint::new(
             address,
             EndpointOptions {
@@ -165,18 +164,13 @@ impl RemoteStore {
         let advert = Advert::unknown();
         let info = Arc::new(info_of(&id, &advert, StoreState::Starting, None));
         let facts = Mutex::new(Facts { advert: Arc::new(advert), info });
-        Ok(Self { peer: Arc::new(Peer { id, endpoint, stats: Stats::default() }), facts, options, strict })
+        Ok(Self { peer: Arc::new(Peer { id, endpoint, stats: Stats::default() }), facts, options })
     }
 
     /// How to talk to it.
     #[cfg(test)]
     pub(crate) fn options(&self) -> RemoteOptions {
         self.options
-    }
-
-    /// Whether it was configured as strict. It makes no difference here: no peer is ever left out silently.
-    pub fn is_strict(&self) -> bool {
-        self.strict
     }
 
     /// Asks the peer for its facts. `now` is when.

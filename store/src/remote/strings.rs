@@ -17,8 +17,7 @@ pub(super) fn parse(message: &[u8], out: &mut LabelStrings) -> Result<(), StoreE
                 text => out.insert(text)?,
             },
             2 if out.lacking.is_none() => {
-                let warning = String::from_utf8_lossy(value.bytes().map_err(corrupt)?);
-                out.lacking = Some(incomplete("read labels", &warning));
+                out.lacking = Some(incomplete("read labels", &value.sentence().map_err(corrupt)?));
             }
             _ => {}
         }
@@ -57,6 +56,11 @@ mod tests {
         assert_eq!((lacking.kind, out.len()), (StoreErrorKind::Unavailable, 1));
         let refused = parse(&message, &mut LabelStrings::new(&Budget::new("query", 50))).unwrap_err();
         assert_eq!(refused.limit().unwrap().budget, "query");
+        let warnings = vec!["é".repeat(1 << 20)];
+        let message = proto::LabelValuesResponse { warnings, ..Default::default() }.encode_to_vec();
+        let mut out = LabelStrings::new(&Budget::unlimited());
+        parse(&message, &mut out).unwrap();
+        assert!(out.lacking.unwrap().to_string().len() < 4 << 10, "what a peer says is cut");
         for bad in [&message[..message.len() - 1], &[0x0a, 1, 0xe9], &[0x08, 1]] {
             let error = parse(bad, &mut LabelStrings::new(&Budget::unlimited())).unwrap_err();
             assert_eq!(error.kind, StoreErrorKind::Corrupt, "{bad:x?}");

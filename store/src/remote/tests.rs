@@ -305,7 +305,7 @@ async fn facts_are_kept_while_a_peer_is_down() {
         }
     })
     .await;
-    let store = RemoteStore::new(&peer.address.to_string(), true, Default::default()).unwrap();
+    let store = RemoteStore::new(&peer.address.to_string(), Default::default()).unwrap();
     assert!(matches!(store.info().state, StoreState::Starting));
     assert!(store.info().may_contribute(&select(&[])), "an unknown store can hold anything");
     let at = |s| SystemTime::UNIX_EPOCH + Duration::from_secs(s);
@@ -333,7 +333,7 @@ async fn a_peer_that_is_not_there_or_silent_is_down() {
     let address = listener.local_addr().unwrap().to_string();
     let options = super::RemoteOptions { info_timeout: Duration::from_millis(50), ..Default::default() };
     // Connections are taken and never served.
-    let store = RemoteStore::new(&address, false, options).unwrap();
+    let store = RemoteStore::new(&address, options).unwrap();
     store.poll_info(SystemTime::UNIX_EPOCH).await;
     let error = |store: &RemoteStore| match &store.info().state {
         StoreState::Down { error, .. } => error.clone(),
@@ -390,7 +390,7 @@ async fn label_answers_are_sorted_unique_and_fail_with_a_warning() {
 async fn a_lost_connection_is_made_again() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let store = RemoteStore::new(&address, false, Default::default()).unwrap();
+    let store = RemoteStore::new(&address, Default::default()).unwrap();
     let polled = store.poll_info(SystemTime::UNIX_EPOCH);
     let served = async {
         // The first connection is closed when the question has arrived.
@@ -439,7 +439,7 @@ async fn collecting_gives_signs_of_life() {
 /// Messages that hold nothing, without end and always there, do not keep the thread: whoever waits can give up.
 #[tokio::test]
 async fn a_flood_of_nothing_is_waited_for_like_silence() {
-    let store = RemoteStore::new("127.0.0.1:1", false, Default::default()).unwrap();
+    let store = RemoteStore::new("127.0.0.1:1", Default::default()).unwrap();
     let ask = super::Ask { lane: Some(Lane::default()), extra: vec![], without_replica_labels: false, may_fold: false };
     let assembly = super::Assembly::new(store.peer.clone(), ask, vec![], &Budget::unlimited());
     // Hints.

@@ -1,5 +1,8 @@
 //! A reader of protobuf's wire format over borrowed bytes. It knows no messages and allocates nothing.
 
+/// Longer texts for people are cut.
+const SENTENCE_BYTES_MAX: usize = 2 << 10;
+
 /// Why bytes are no protobuf message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Malformed(pub(crate) &'static str);
@@ -27,6 +30,12 @@ impl<'a> Value<'a> {
     /// Other bytes are refused: Prometheus refuses them on every way in, and any replacement could make two series one.
     pub(crate) fn text(self) -> Result<&'a str, Malformed> {
         std::str::from_utf8(self.bytes()?).map_err(|_| Malformed("a text is not UTF-8"))
+    }
+
+    /// A text for people, the begin of it: whatever a peer says goes into answers, headers and logs.
+    pub(crate) fn sentence(self) -> Result<String, Malformed> {
+        let bytes = self.bytes()?;
+        Ok(String::from_utf8_lossy(&bytes[..bytes.len().min(SENTENCE_BYTES_MAX)]).into_owned())
     }
 
     /// A number.

@@ -54,11 +54,6 @@ impl Fault {
     pub fn fails(self) -> bool {
         matches!(self, Fault::Stall(_) | Fault::Error(_) | Fault::Unsorted | Fault::Duplicate)
     }
-
-    /// Whether the streams are whole but some chunk in them does not decode.
-    pub fn spoils_chunks(self) -> bool {
-        matches!(self, Fault::TruncatedChunk | Fault::CorruptChunk)
-    }
 }
 
 /// A store with a fault.

@@ -70,7 +70,7 @@ async fn serve(slot: &Slot) -> Result<RemoteStore, String> {
     let stores = Arc::new(move || slot.lock().unwrap_or_else(PoisonError::into_inner).clone());
     let service = StoreService::new(stores, Budget::unlimited(), ServeOptions::default());
     tokio::spawn(listen(service, listener, pending()));
-    RemoteStore::new(&address, true, RemoteOptions::default()).map_err(|error| error.to_string())
+    RemoteStore::new(&address, RemoteOptions::default()).map_err(|error| error.to_string())
 }
 
 impl Evaluator for Stores {

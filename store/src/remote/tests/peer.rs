@@ -70,7 +70,7 @@ impl TestPeer {
     }
 
     pub(crate) async fn store_with(&self, options: RemoteOptions) -> RemoteStore {
-        let store = RemoteStore::new(&self.address.to_string(), false, options).unwrap();
+        let store = RemoteStore::new(&self.address.to_string(), options).unwrap();
         store.poll_info(SystemTime::UNIX_EPOCH).await;
         store
     }

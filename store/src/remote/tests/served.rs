@@ -52,7 +52,7 @@ impl Served {
 
     /// A client that has asked for the facts.
     async fn store(&self) -> RemoteStore {
-        let store = RemoteStore::new(&self.address.to_string(), false, RemoteOptions::default()).unwrap();
+        let store = RemoteStore::new(&self.address.to_string(), RemoteOptions::default()).unwrap();
         store.poll_info(SystemTime::UNIX_EPOCH).await;
         store
     }
@@ -295,7 +295,7 @@ async fn parked_streams_keep_no_question_out() {
     // More than the server buffers and the window takes.
     let served = Served::start(vec![memory(&[("replica", "a")], 600, 120)]).await;
     let options = RemoteOptions { stream_window_bytes: 1 << 16, ..Default::default() };
-    let store = RemoteStore::new(&served.address.to_string(), false, options).unwrap();
+    let store = RemoteStore::new(&served.address.to_string(), options).unwrap();
     store.poll_info(SystemTime::UNIX_EPOCH).await;
     let mut parked = Vec::new();
     for _ in 0..220 {
