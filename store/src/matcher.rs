@@ -5,9 +5,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use regex_automata::meta;
-
-use crate::regex::{self, Glob};
+use crate::regex::{self, Compiled, Glob};
 
 /// How a [`Matcher`] compares. The numbers are those of `thanos.LabelMatcher.Type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -60,7 +58,7 @@ enum Test {
     /// Any of these; sorted and unique.
     Set(Box<[Box<str>]>),
     Glob(Glob),
-    Automaton(meta::Regex),
+    Compiled(Compiled),
 }
 
 impl Pattern {
@@ -76,7 +74,7 @@ impl Pattern {
         } else if let Some(glob) = Glob::of(&node) {
             Test::Glob(glob)
         } else {
-            Test::Automaton(regex::compile_whole(node, text)?)
+            Test::Compiled(Compiled::whole(node, text)?)
         };
         Ok(Self { test, prefix })
     }
@@ -85,7 +83,7 @@ impl Pattern {
         match &self.test {
             Test::Set(set) => set.binary_search_by(|have| (**have).cmp(value)).is_ok(),
             Test::Glob(glob) => glob.matches(value),
-            Test::Automaton(automaton) => value.starts_with(&*self.prefix) && automaton.is_match(value),
+            Test::Compiled(compiled) => value.starts_with(&*self.prefix) && compiled.is_match(value),
         }
     }
 }
@@ -103,8 +101,8 @@ fn literals(text: &str) -> Option<Vec<Box<str>>> {
 
 impl Matcher {
     /// Compiles a matcher. Fails only for a regular expression that Go's regexp/syntax refuses, with Go's error text:
-    /// ``error parsing regexp: missing closing ]: `[a` ``; and for one whose automaton would be too large (`expression too
-    /// large`), where our limit is lower than Go's.
+    /// ``error parsing regexp: missing closing ]: `[a` ``; and for one whose classes are too many (`expression too large`),
+    /// where our limit is lower than Go's.
     pub fn new(name: &str, op: MatchOp, value: &str) -> Result<Self, String> {
         let pattern = match op {
             MatchOp::Equal | MatchOp::NotEqual => None,
@@ -116,6 +114,12 @@ impl Matcher {
     /// `name="value"`, which cannot fail.
     pub fn equal(name: &str, value: &str) -> Self {
         Self { name: name.into(), op: MatchOp::Equal, value: value.into(), pattern: None }
+    }
+
+    /// A matcher by the expression of this one, without compiling it again. `op` must be `=~` or `!~`.
+    pub fn with_same_regex(&self, name: &str, op: MatchOp) -> Self {
+        debug_assert!(self.pattern.is_some() && matches!(op, MatchOp::Regex | MatchOp::NotRegex), "no expression");
+        Self { name: name.into(), op, ..self.clone() }
     }
 
     /// The matcher that holds where this one does not.
@@ -144,12 +148,12 @@ impl Matcher {
         &self.value
     }
 
-    /// Bytes that it holds, about: an expression may become an automaton of many megabytes.
+    /// Bytes that it holds, about. Matchers of one expression share most of them.
     pub fn size_bytes(&self) -> usize {
         let pattern = self.pattern.as_deref().map_or(0, |pattern| match &pattern.test {
             Test::Set(set) => set.iter().map(|value| value.len() + size_of_val(value)).sum(),
             Test::Glob(_) => self.value.len(),
-            Test::Automaton(automaton) => automaton.memory_usage(),
+            Test::Compiled(compiled) => compiled.size_bytes(),
         });
         self.name.len() + self.value.len() + pattern
     }

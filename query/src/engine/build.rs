@@ -49,7 +49,7 @@ pub(super) fn build(plan: &Plan, timeline: Timeline, inputs: &mut Inputs) -> Res
         Plan::Sort { input, order, effective, place } => {
             Box::new(sort::Sort::new(child(input)?, order.clone(), *effective, *place))
         }
-        Plan::Relabel { input, rule } => Box::new(relabel::Relabel::new(child(input)?, rule)?),
+        Plan::Relabel { input, rule } => Box::new(relabel::Relabel::new(child(input)?, rule.clone())),
         Plan::ClassicHistogram(node) => {
             let args = all(&node.args, &mut child)?;
             Box::new(classic_histogram::ClassicHistogram::new(node, child(&node.input)?, args, timeline))

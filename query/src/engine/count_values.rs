@@ -1,8 +1,8 @@
 //! count_values: how often each value comes in a group; the value becomes a label.
 
-use masthead_store::LabelsBuilder;
+use masthead_store::{LabelsBuilder, Reservation};
 
-use super::batch::{ABSENT, Batch, Drain, Row, is_absent, row_bytes};
+use super::batch::{ABSENT, BATCH_ROWS, Batch, is_absent, row_bytes};
 use super::groups::{GROUP_BYTES, Groups};
 use super::{Context, Operator, Source, format, pull};
 use crate::error::QueryError;
@@ -13,7 +13,68 @@ pub(super) struct CountValues {
     node: Aggregate,
     input: Option<Source>,
     steps: usize,
-    results: Option<Drain>,
+    results: Option<Results>,
+}
+
+/// The counts of all groups, on their way out.
+struct Results {
+    groups: Groups,
+    counts: std::iter::Enumerate<std::vec::IntoIter<Counts>>,
+    /// What groups and counts hold.
+    _held: Reservation,
+}
+
+/// The counts of one value. Most values of a float that changes come at a few steps only.
+enum Counts {
+    /// Step and count, ascending by step, for less than half of the steps.
+    Few(Vec<(u32, u32)>),
+    /// One a step, [`ABSENT`] where there is none.
+    All(Vec<f64>),
+}
+
+impl Counts {
+    fn add(&mut self, step: usize, steps: usize, held: &mut Reservation) -> Result<(), QueryError> {
+        if let Counts::Few(cells) = self {
+            let at = match cells.last() {
+                Some((last, _)) if (*last as usize) < step => Err(cells.len()),
+                _ => cells.binary_search_by_key(&step, |(step, _)| *step as usize),
+            };
+            match at {
+                Ok(at) => {
+                    cells[at].1 += 1;
+                    return Ok(());
+                }
+                Err(at) if 2 * cells.len() + 2 <= steps => {
+                    if cells.len() == cells.capacity() {
+                        let more = cells.len().max(2);
+                        held.grow(more * size_of::<(u32, u32)>())?;
+                        cells.reserve_exact(more);
+                    }
+                    cells.insert(at, (step as u32, 1));
+                    return Ok(());
+                }
+                Err(_) => {
+                    held.grow(row_bytes(steps))?;
+                    let mut all = vec![ABSENT; steps];
+                    self.write(&mut all);
+                    *self = Counts::All(all);
+                }
+            }
+        }
+        if let Counts::All(cells) = self {
+            let count = &mut cells[step];
+            *count = if is_absent(*count) { 1.0 } else { *count + 1.0 };
+        }
+        Ok(())
+    }
+
+    /// Writes the counts into a row without any sample.
+    fn write(&self, row: &mut [f64]) {
+        match self {
+            Counts::Few(cells) => cells.iter().for_each(|(step, count)| row[*step as usize] = f64::from(*count)),
+            Counts::All(cells) => row.copy_from_slice(cells),
+        }
+    }
 }
 
 impl CountValues {
@@ -22,10 +83,10 @@ impl CountValues {
         Self { node: node.clone(), input: Some(input), steps, results: None }
     }
 
-    fn rows(&self, input: &mut dyn Operator, cx: &Context<'_>) -> Result<Drain, QueryError> {
+    fn count(&self, input: &mut dyn Operator, cx: &Context<'_>) -> Result<Results, QueryError> {
         let label = self.node.label.as_deref().unwrap_or_default();
         let mut groups = Groups::new(self.node.grouping.clone());
-        let mut counts: Vec<Vec<f64>> = Vec::new();
+        let mut counts: Vec<Counts> = Vec::new();
         let mut held = cx.budget.reserve("counts of values", 0)?;
         while let Some(batch) = pull(input, cx)? {
             for i in 0..batch.len() {
@@ -39,33 +100,41 @@ impl CountValues {
                             let labels = builder.set(label, &format::plain(*value)).build();
                             let (group, new) = groups.insert(&labels);
                             if new {
-                                held.grow(GROUP_BYTES + labels.size_bytes() + row_bytes(self.steps))?;
-                                counts.push(vec![ABSENT; self.steps]);
+                                held.grow(GROUP_BYTES + size_of::<Counts>() + labels.size_bytes())?;
+                                counts.push(Counts::Few(Vec::new()));
                             }
                             group
                         }
                     };
                     last = Some((value.to_bits(), group));
-                    let count = &mut counts[group][step];
-                    *count = if is_absent(*count) { 1.0 } else { *count + 1.0 };
+                    counts[group].add(step, self.steps, &mut held)?;
                 }
             }
         }
-        let rows = counts.into_iter().enumerate().map(|(group, values)| Row {
-            labels: groups.labels(group),
-            drop_name: false,
-            values,
-            histograms: Vec::new(),
-        });
-        Ok(Drain::new(rows.collect(), self.steps, held))
+        Ok(Results { groups, counts: counts.into_iter().enumerate(), _held: held })
     }
 }
 
 impl Operator for CountValues {
     fn next(&mut self, cx: &Context<'_>) -> Result<Option<Batch>, QueryError> {
         if let Some(mut input) = self.input.take() {
-            self.results = Some(self.rows(&mut *input, cx)?);
+            self.results = Some(self.count(&mut *input, cx)?);
         }
-        Ok(self.results.as_mut().and_then(Drain::take))
+        let Some(results) = &mut self.results else { return Ok(None) };
+        let rows = results.counts.len().min(BATCH_ROWS);
+        if rows == 0 {
+            self.results = None;
+            return Ok(None);
+        }
+        let mut batch = Batch::with_rows(rows, self.steps, cx)?;
+        let mut row = vec![ABSENT; self.steps];
+        for (group, counts) in results.counts.by_ref().take(rows) {
+            row.fill(ABSENT);
+            counts.write(&mut row);
+            let labels = results.groups.labels(group);
+            batch.held.grow(labels.size_bytes())?;
+            batch.push(labels, false, &row);
+        }
+        Ok(Some(batch))
     }
 }

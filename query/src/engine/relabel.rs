@@ -1,13 +1,12 @@
 //! label_replace() and label_join(): they change labels and leave values alone.
 
 use masthead_store::labels::{LENGTH_MAX, METRIC_NAME};
-use masthead_store::regex::Regex;
 use masthead_store::{Labels, LabelsBuilder};
 
 use super::batch::Batch;
 use super::{Context, Operator, Source, pull};
 use crate::error::QueryError;
-use crate::plan::node;
+use crate::plan::node::Relabel as Rule;
 
 /// Bytes of a new label that count as paid for with the row.
 const PAID: usize = 128;
@@ -18,22 +17,10 @@ pub(super) struct Relabel {
     rule: Rule,
 }
 
-enum Rule {
-    Replace { destination: Box<str>, replacement: Box<str>, source: Box<str>, regex: Regex },
-    Join { destination: Box<str>, separator: Box<str>, sources: Vec<Box<str>> },
-}
-
 impl Relabel {
-    /// Applies `rule` to the rows of `input`. Fails if its regular expression does not compile, which the plan ruled out.
-    pub(super) fn new(input: Source, rule: &node::Relabel) -> Result<Self, QueryError> {
-        let rule = match rule.clone() {
-            node::Relabel::Replace { destination, replacement, source, regex } => {
-                let regex = Regex::new(&regex).map_err(QueryError::Execution)?;
-                Rule::Replace { destination, replacement, source, regex }
-            }
-            node::Relabel::Join { destination, separator, sources } => Rule::Join { destination, separator, sources },
-        };
-        Ok(Self { input, rule })
+    /// Applies `rule` to the rows of `input`.
+    pub(super) fn new(input: Source, rule: Rule) -> Self {
+        Self { input, rule }
     }
 }
 
@@ -50,7 +37,7 @@ impl Operator for Relabel {
         let mut batch = pull(&mut *self.input, cx)?;
         if let Some(batch) = &mut batch {
             for (labels, drop_name) in batch.labels.iter_mut().zip(&mut batch.drop_name) {
-                if let Some((destination, value)) = self.rule.value(labels) {
+                if let Some((destination, value)) = value(&self.rule, labels) {
                     if value.len() > LENGTH_MAX {
                         return Err(too_long(destination, value.len()));
                     }
@@ -65,20 +52,18 @@ impl Operator for Relabel {
     }
 }
 
-impl Rule {
-    /// Which label gets which value; None if nothing changes.
-    fn value(&self, labels: &Labels) -> Option<(&str, String)> {
-        match self {
-            Rule::Replace { destination, replacement, source, regex } => {
-                let captures = regex.captures(labels.value(source))?;
-                let mut value = String::new();
-                captures.expand(replacement, &mut value);
-                Some((destination, value))
-            }
-            Rule::Join { destination, separator, sources } => {
-                let values: Vec<&str> = sources.iter().map(|source| labels.value(source)).collect();
-                Some((destination, values.join(separator)))
-            }
+/// Which label gets which value; None if nothing changes.
+fn value<'r>(rule: &'r Rule, labels: &Labels) -> Option<(&'r str, String)> {
+    match rule {
+        Rule::Replace { destination, replacement, source, regex } => {
+            let captures = regex.captures(labels.value(source))?;
+            let mut value = String::new();
+            captures.expand(replacement, &mut value);
+            Some((destination, value))
+        }
+        Rule::Join { destination, separator, sources } => {
+            let values: Vec<&str> = sources.iter().map(|source| labels.value(source)).collect();
+            Some((destination, values.join(separator)))
         }
     }
 }

@@ -164,6 +164,15 @@ fn aggregations_by_group_and_step() {
     check("quantile(0.5, a)", REQUESTS, &["{} 10 11 151.5"]);
     check("sum by (__name__) (a)", REQUESTS, &["a 111 22 303"]);
     check(r#"count_values("v", b)"#, REQUESTS, &["{v=2} 1 1 1", "{v=5} 1 1 1"]);
+    check(
+        r#"count_values("v", a)"#,
+        "a{x=1} 1 2 3 1 2 3\na{x=2} 3 3 3 3 3 1",
+        &["{v=1} 1 _ _ 1 _ 1", "{v=2} _ 1 _ _ 1 _", "{v=3} 1 1 2 1 1 1"],
+    );
+    // Two thousand values of 400 steps each, in 4 MiB.
+    let rows = (1..=5).map(|x| format!(r#"label_replace(vector({x} * time()), "x", "{x}", "", "")"#));
+    let query = format!(r#"count(count_values("v", {}))"#, rows.collect::<Vec<_>>().join(" or "));
+    check(&query, &format!("a{}", " _".repeat(400)), &[&format!("{{}} 1{}", " 5".repeat(399))]);
     check(r#"count_values by (x) ("x", a)"#, "a{x=1} 1 2\na{x=2} 1 1", &["{x=1} 2 1", "{x=2} _ 1"]);
     check("sum(nothing)", REQUESTS, &[]);
 }

@@ -1,6 +1,7 @@
 //! Calls to nodes: a table of the functions that need more than "map each cell" or "fold each range".
 
 use masthead_store::labels::METRIC_NAME;
+use masthead_store::regex::Regex;
 use masthead_store::{Labels, MatchOp, Matcher, Millis};
 
 use super::build::{Builder, Built, NameSpread, check_extension, place, strip};
@@ -174,9 +175,8 @@ fn label_replace(builder: &Builder<'_>, call: &Call, _: Span) -> Result<Built, Q
     // Upstream puts bytes that are no UTF-8 into labels, which JSON then shows as U+FFFD; our labels hold that from the start.
     let (destination, replacement) = (text(call, 1)?, promql::lossy(&text(call, 2)?).into());
     let (source, regex) = (text(call, 3)?, text(call, 4)?);
-    if masthead_store::regex::Regex::new(&regex).is_err() {
-        return Err(QueryError::Execution(format!("invalid regular expression in label_replace(): {regex}")));
-    }
+    let regex = Regex::new(&regex)
+        .map_err(|_| QueryError::Execution(format!("invalid regular expression in label_replace(): {regex}")))?;
     let rule = Relabel::Replace { destination, replacement, source, regex };
     relabel(builder, call, rule)
 }

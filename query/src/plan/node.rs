@@ -1,5 +1,6 @@
 //! The nodes of a plan. Typed: whoever holds a [`Plan`] knows from its variant whether it gives a scalar, rows or raw samples.
 
+use masthead_store::regex::Regex;
 use masthead_store::{Grouping, Labels, Matcher, Millis};
 
 use super::Timeline;
@@ -282,8 +283,8 @@ pub enum Relabel {
         replacement: Box<str>,
         /// Label to be read.
         source: Box<str>,
-        /// Regular expression as written.
-        regex: Box<str>,
+        /// Which values are replaced.
+        regex: Regex,
     },
     /// `label_join()`.
     Join {

@@ -8,6 +8,9 @@
 //! little stack. Every recursion is counted against the limit on depth, and so is the height of what is built: a chain of 500 operators
 //! is 500 deep. Whoever walks the tree may therefore recurse.
 
+use std::collections::HashMap;
+
+use masthead_store::Matcher;
 use masthead_store::labels::quote;
 
 use super::ast::{
@@ -67,6 +70,9 @@ pub(super) struct Parser<'a> {
     nesting: usize,
     terms: usize,
     tokens: u64,
+    /// A matcher by each regular expression so far.
+    compiled: HashMap<String, Matcher>,
+    compiled_bytes: usize,
 }
 
 impl<'a> Parser<'a> {
@@ -97,6 +103,8 @@ impl<'a> Parser<'a> {
             nesting: 0,
             terms: 0,
             tokens: 0,
+            compiled: HashMap::new(),
+            compiled_bytes: 0,
         })
     }
 

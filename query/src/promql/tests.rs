@@ -96,3 +96,15 @@ fn spans_are_byte_ranges_of_the_query() {
     expr.walk(|expr| seen.push(&query[expr.span.start as usize..expr.span.end as usize]));
     assert_eq!(seen, [query, "sum by (x) (rate(up[5m] offset 1m))", "rate(up[5m] offset 1m)", "up[5m] offset 1m", "2"]);
 }
+
+#[test]
+fn regular_expressions_are_compiled_once_and_within_a_limit() {
+    let matchers = |make: &dyn Fn(usize) -> String, count: usize| {
+        let matchers: Vec<String> = (0..count).map(|i| format!("l{i}{}", make(i))).collect();
+        parse(&format!("a{{{}}}", matchers.join(",")), &all())
+    };
+    let large = "[a-z]{500}[0-9]*".repeat(30);
+    assert!(matchers(&|i| format!("{}'{large}'", if i % 2 == 0 { "=~" } else { "!~" }), 900).is_ok());
+    let error = matchers(&|i| format!("=~'{large}{i}'"), 900).unwrap_err();
+    assert_eq!(error.message, "the regular expressions of the query take more memory than the limit of 64 MiB");
+}

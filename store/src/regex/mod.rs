@@ -1,31 +1,38 @@
 //! Regular expressions as Prometheus understands them: RE2's syntax, its error texts and its meaning, anchored as `^(?s:re)$`.
 //!
 //! The parser is our own, since the syntax of the `regex` crate differs (classes of `\d` and `\b`, braces, octal escapes, set
-//! operations, what is refused). Matching is regex-automata's: the parsed tree becomes a [`Hir`] of the same meaning.
+//! operations, what is refused). Matching is regex-automata's: the parsed tree becomes a [`Hir`] of the same meaning. What
+//! would be too large for that, most often for classes of Unicode, is matched character by character in `machine`.
 //!
 //! Not here: what a matcher does around it, see [`crate::matcher`].
 //!
-//! Invariant: a compiled expression takes at most `COMPILED_BYTES_MAX` bytes of automaton; one that would need more is
-//! refused.
+//! Invariant: what a compiled expression takes is bounded by the length of its text, or by that of its counted repetitions
+//! written out.
+
+use std::ops::Range;
+use std::sync::Arc;
 
 use regex_automata::meta;
 use regex_automata::nfa::thompson::WhichCaptures;
-use regex_automata::util::captures::Captures as Spans;
-use regex_syntax::hir::{Hir, Look};
+use regex_syntax::hir::Look;
 
 mod class;
+mod machine;
 mod node;
 mod parse;
 mod shape;
 #[cfg(test)]
 mod tests;
 
+use machine::{Machine, TooLarge};
 pub(crate) use node::Node;
 pub(crate) use parse::{Flags, parse};
 pub(crate) use shape::{Glob, prefix, set, strip_anchors};
 
-/// Largest automaton of one expression, in bytes.
-pub(crate) const COMPILED_BYTES_MAX: usize = 48 << 20;
+/// Largest automaton over bytes of an expression without a text, each way. One `\pL` is about as large.
+const AUTOMATON_BYTES: usize = 64 << 10;
+/// By how much it may be larger for each byte of text: twice what a plain character takes.
+const AUTOMATON_BYTES_PER_BYTE: usize = 64;
 
 /// How much of an expression an error of ours quotes, in bytes.
 const QUOTED_BYTES_MAX: usize = 256;
@@ -33,9 +40,18 @@ const QUOTED_BYTES_MAX: usize = 256;
 /// An anchored expression with its groups, as `label_replace` needs it. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Regex {
-    compiled: meta::Regex,
+    text: Arc<str>,
+    compiled: Arc<Compiled>,
     /// The name of each group, the whole match first.
-    names: Box<[Option<Box<str>>]>,
+    names: Arc<[Option<Box<str>>]>,
+}
+
+impl Eq for Regex {}
+
+impl PartialEq for Regex {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
 }
 
 impl Regex {
@@ -44,8 +60,13 @@ impl Regex {
     pub fn new(re: &str) -> Result<Self, String> {
         let wrapped = format!("^(?s:{re})$");
         let parsed = parse(&wrapped, Flags::PERL)?;
-        let compiled = compile(parsed.node.into_hir(), &wrapped, WhichCaptures::All)?;
-        Ok(Self { compiled, names: parsed.names.into() })
+        let compiled = Compiled::new(&parsed.node, parsed.names.len(), &wrapped)?;
+        Ok(Self { text: re.into(), compiled: Arc::new(compiled), names: parsed.names.into() })
+    }
+
+    /// The expression as written.
+    pub fn as_str(&self) -> &str {
+        &self.text
     }
 
     /// Whether the whole of `text` matches.
@@ -55,9 +76,8 @@ impl Regex {
 
     /// The groups of a match of the whole of `text`.
     pub fn captures<'t>(&self, text: &'t str) -> Option<Captures<'_, 't>> {
-        let mut spans = self.compiled.create_captures();
-        self.compiled.captures(text, &mut spans);
-        spans.is_match().then_some(Captures { text, spans, names: &self.names })
+        let spans = self.compiled.captures(text)?;
+        Some(Captures { text, spans, names: &self.names })
     }
 }
 
@@ -65,14 +85,15 @@ impl Regex {
 #[derive(Debug)]
 pub struct Captures<'r, 't> {
     text: &'t str,
-    spans: Spans,
+    /// Where each group took part.
+    spans: Vec<Option<Range<usize>>>,
     names: &'r [Option<Box<str>>],
 }
 
 impl<'t> Captures<'_, 't> {
     /// What group `index` matched; 0 is the whole text.
     pub fn get(&self, index: usize) -> Option<&'t str> {
-        self.text.get(self.spans.get_group(index)?.range())
+        self.text.get(self.spans.get(index)?.clone()?)
     }
 
     /// What the first group of this name that took part matched. Several groups may have one name.
@@ -133,22 +154,72 @@ fn group_number(name: &str) -> Option<usize> {
     name.parse().ok()
 }
 
-/// Compiles a tree that matches whole texts only. `text` is for the error.
-pub(crate) fn compile_whole(node: Node, text: &str) -> Result<meta::Regex, String> {
-    let hir = Hir::concat(vec![Hir::look(Look::Start), node.into_hir(), Hir::look(Look::End)]);
-    compile(hir, text, WhichCaptures::Implicit)
+/// An expression ready to be matched.
+#[derive(Debug)]
+pub(crate) enum Compiled {
+    /// An automaton over bytes.
+    Bytes(meta::Regex),
+    /// What would be too large for one.
+    Characters(Box<Machine>),
 }
 
-fn compile(hir: Hir, text: &str, captures: WhichCaptures) -> Result<meta::Regex, String> {
-    let config = meta::Config::new()
-        .auto_prefilter(false)
-        .nfa_size_limit(Some(COMPILED_BYTES_MAX))
-        .which_captures(captures)
-        .utf8_empty(true);
-    meta::Builder::new().configure(config).build_from_hir(&hir).map_err(|error| match error.size_limit() {
-        Some(_) => format!("error parsing regexp: expression too large: `{}`", quoted(text)),
-        None => format!("error parsing regexp: {error}: `{}`", quoted(text)),
-    })
+impl Compiled {
+    /// Compiles a tree that matches whole texts only. `text` is for the error.
+    pub(crate) fn whole(node: Node, text: &str) -> Result<Self, String> {
+        Self::new(&whole(node), 0, text)
+    }
+
+    /// With `groups`, the whole match included, or 0 where only whether it matches is asked.
+    fn new(node: &Node, groups: usize, text: &str) -> Result<Self, String> {
+        let config = meta::Config::new()
+            .auto_prefilter(false)
+            .nfa_size_limit(Some(AUTOMATON_BYTES + AUTOMATON_BYTES_PER_BYTE * text.len()))
+            .which_captures(if groups > 0 { WhichCaptures::All } else { WhichCaptures::Implicit })
+            .utf8_empty(true);
+        match meta::Builder::new().configure(config).build_from_hir(&node.clone().into_hir()) {
+            Ok(automaton) => Ok(Self::Bytes(automaton)),
+            Err(error) if error.size_limit().is_none() => {
+                Err(format!("error parsing regexp: {error}: `{}`", quoted(text)))
+            }
+            Err(_) => match Machine::new(node, groups) {
+                Ok(machine) => Ok(Self::Characters(Box::new(machine))),
+                Err(TooLarge) => Err(format!("error parsing regexp: expression too large: `{}`", quoted(text))),
+            },
+        }
+    }
+
+    /// Whether there is a match.
+    pub(crate) fn is_match(&self, text: &str) -> bool {
+        match self {
+            Self::Bytes(automaton) => automaton.is_match(text),
+            Self::Characters(machine) => machine.is_match(text),
+        }
+    }
+
+    /// The groups of the leftmost match.
+    fn captures(&self, text: &str) -> Option<Vec<Option<Range<usize>>>> {
+        match self {
+            Self::Bytes(automaton) => {
+                let mut spans = automaton.create_captures();
+                automaton.captures(text, &mut spans);
+                spans.is_match().then(|| spans.iter().map(|span| span.map(|span| span.range())).collect())
+            }
+            Self::Characters(machine) => machine.captures(text),
+        }
+    }
+
+    /// Bytes it holds, about.
+    pub(crate) fn size_bytes(&self) -> usize {
+        match self {
+            Self::Bytes(automaton) => automaton.memory_usage(),
+            Self::Characters(machine) => machine.size_bytes(),
+        }
+    }
+}
+
+/// The tree that matches where `node` matches the whole text.
+fn whole(node: Node) -> Node {
+    Node::Concat(vec![Node::Look(Look::Start), node, Node::Look(Look::End)])
 }
 
 /// The expression, or its beginning where it is long.

@@ -4,7 +4,7 @@
 
 use serde::Deserialize;
 
-use super::Regex;
+use super::{Compiled, Flags, Machine, Regex, parse, strip_anchors, whole};
 use crate::matcher::{MatchOp, Matcher};
 
 #[derive(Deserialize)]
@@ -50,8 +50,14 @@ fn check_matcher(row: &Row) -> Result<(), String> {
         return Err(format!("accepted, not refused with {:?}", row.err));
     }
     let inverse = Matcher::new("x", MatchOp::NotRegex, &row.re)?;
+    let mut node = parse(&row.re, Flags::PERL_DOT_NEWLINE)?.node;
+    strip_anchors(&mut node);
+    let machine = Machine::new(&whole(node), 0).map_err(|_| "too large for the machine")?;
     for (texts, expected) in [(&row.yes, true), (&row.no, false)] {
         for text in texts {
+            if machine.is_match(text) != expected {
+                return Err(format!("{text:?} should give {expected} by the machine"));
+            }
             if matcher.matches(text) != expected || inverse.matches(text) == expected {
                 return Err(format!("{text:?} should give {expected}"));
             }
@@ -75,6 +81,13 @@ fn check_groups(row: &Row, input: &str) -> Result<(), String> {
         Err(error) => return Err(format!("refused with {error:?}, not {:?}", row.err)),
     };
     let captures = regex.captures(input);
+    let parsed = parse(&format!("^(?s:{})$", row.re), Flags::PERL)?;
+    let machine = Machine::new(&parsed.node, parsed.names.len()).map_err(|_| "too large for the machine")?;
+    let spans = machine.captures(input);
+    if spans.as_ref() != captures.as_ref().map(|captures| &captures.spans) || machine.is_match(input) != spans.is_some()
+    {
+        return Err(format!("{input:?} gives {spans:?} by the machine"));
+    }
     if regex.is_match(input) != captures.is_some() {
         return Err("is_match and captures differ".to_owned());
     }
@@ -124,7 +137,7 @@ fn survives_hostile_expressions() {
     refused("\\pL".repeat(100_000), "expression too large");
     refused(format!("[{}]", "\\pL".repeat(100_000)), "expression too large");
     refused("(?i)".to_owned() + &"[B-\\x{10ffff}]".repeat(20_000), "expression too large");
-    refused("\\PL{1000}".repeat(100), "expression too large");
+    refused("[abc]{1000}".repeat(4_000), "expression too large");
     refused("{".repeat(500_000) + "(", "missing closing )");
     refused("[".to_owned() + &"[:".repeat(250_000), "missing closing ]");
     let accepted = |text: &str, matching: &str| {
@@ -138,6 +151,32 @@ fn survives_hostile_expressions() {
     accepted("(x+x+)+y", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxy");
     accepted("(?i)[\\x00-\\x{10ffff}]", "K");
     assert!(!Matcher::new("x", MatchOp::Regex, "(x+x+)+y").unwrap().matches(&"x".repeat(5000)));
+}
+
+/// What Go accepts for its size, at no more than what Go pays.
+#[test]
+fn large_classes_are_matched_by_characters() {
+    let many = "\\PL{1000}".repeat(100);
+    for (text, matching, bytes_max) in [
+        ("\\pL{1000}", "é".repeat(1000), 64 << 10),
+        ("x(\\pL+|\\pN+){1,900}[^/]y", format!("x{}1-y", "éß7".repeat(100)), 256 << 10),
+        ("(?i)[^\\pLx]{500}.", "-".repeat(500) + "ß", 64 << 10),
+        (many.as_str(), "1".repeat(100_000), 2 << 20),
+    ] {
+        let matcher = Matcher::new("x", MatchOp::Regex, text).unwrap();
+        assert!(matcher.matches(&matching), "{text}");
+        assert!(!matcher.matches(&matching.chars().skip(1).collect::<String>()), "{text}");
+        assert!(!matcher.matches(&(matching + "/")), "{text}");
+        assert!(matcher.size_bytes() <= bytes_max, "{text} takes {} bytes", matcher.size_bytes());
+    }
+    let regex = Regex::new("(?P<head>\\pL{2,400})-(.*?)(-\\d+)?").unwrap();
+    assert!(matches!(*regex.compiled, Compiled::Characters(_)));
+    let mut out = String::new();
+    regex.captures("été-a-b-17").unwrap().expand("$2/$head/$3/$4", &mut out);
+    assert_eq!(out, "a-b/été/-17/");
+    assert!(regex.captures("é-a").is_none());
+    let alternation = Matcher::new("x", MatchOp::Regex, &"some-long-name-.*-x|".repeat(2000)).unwrap();
+    assert!(alternation.matches("some-long-name-7-x") && alternation.matches("") && !alternation.matches("some"));
 }
 
 /// A dashboard's alternation of thousands of pods: a sorted set, whether bare, grouped or with a fixed part around it.

@@ -8,6 +8,9 @@ use super::super::quote::{into_text, unquote};
 use super::super::token::{Kind, Token};
 use super::{Node, Parsed, Parser, Stop, fault};
 
+/// Bytes that the regular expressions of a query may take.
+const COMPILED_BYTES_MAX: usize = 64 << 20;
+
 impl Parser<'_> {
     /// A whole selector, as `match[]` takes it.
     pub(in super::super) fn parse_selector(&mut self) -> Result<Vec<Matcher>, Fault> {
@@ -95,7 +98,25 @@ impl Parser<'_> {
             _ => self.text(label).to_owned(),
         };
         // A quoted name counts without its quotes here: its token upstream is the name itself.
-        Matcher::new(&name, op, &self.string(value)).map_err(|message| fault(label.span.to(value.span), message))
+        self.matcher(&name, op, self.string(value)).map_err(|message| fault(label.span.to(value.span), message))
+    }
+
+    /// Compiles each expression once, and all together only up to a limit.
+    fn matcher(&mut self, name: &str, op: MatchOp, value: String) -> Result<Matcher, String> {
+        if !matches!(op, MatchOp::Regex | MatchOp::NotRegex) {
+            return Matcher::new(name, op, &value);
+        }
+        if let Some(compiled) = self.compiled.get(&value) {
+            return Ok(compiled.with_same_regex(name, op));
+        }
+        let matcher = Matcher::new(name, op, &value)?;
+        self.compiled_bytes += matcher.size_bytes();
+        if self.compiled_bytes > COMPILED_BYTES_MAX {
+            let limit = COMPILED_BYTES_MAX >> 20;
+            return Err(format!("the regular expressions of the query take more memory than the limit of {limit} MiB"));
+        }
+        self.compiled.insert(value, matcher.clone());
+        Ok(matcher)
     }
 
     /// What a string token stands for.
