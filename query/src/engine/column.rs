@@ -293,13 +293,13 @@ fn slide_over<const MARKED: bool>(
                 base: first,
                 marks: &[],
                 switches: &[],
-                lift: 0.0,
+                lifts: &[],
             };
             if MARKED {
                 window.start_timestamps = start_timestamps.get(first..last).unwrap_or_default();
                 window.marks = marked.inside(marks, first, last);
                 window.switches = switched.inside(&lanes.switches, first, last);
-                window.lift = lanes.lifts.get(switched.last).copied().unwrap_or(0.0);
+                window.lifts = &lanes.lifts;
             }
             *cell = kernel(
                 &window,

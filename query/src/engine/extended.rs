@@ -15,22 +15,26 @@ struct Ends {
     right: f64,
     /// Indices of the samples strictly inside.
     inside: std::ops::Range<usize>,
+    /// Index of the sample from which on resets count, and of that which gives the right end.
+    from: usize,
+    last: usize,
 }
 
-/// Value on the line from one sample to the next. A counter that falls is taken to rise from zero.
-fn interpolate(from: (Millis, f64), to: (Millis, f64), time: Millis, counter: bool) -> f64 {
-    let base = if counter && to.1 < from.1 { 0.0 } else { from.1 };
+/// Value on the line from one sample to the next. A counter that is `reset` between them is taken to rise from zero.
+fn interpolate(from: (Millis, f64), to: (Millis, f64), time: Millis, reset: bool) -> f64 {
+    let base = if reset { 0.0 } else { from.1 };
     base + (to.1 - base) * time.wrapping_sub(from.0) as f64 / to.0.wrapping_sub(from.0) as f64
 }
 
 impl Ends {
-    /// Finds the ends of the window `(start, end]` of `timestamps` and `values`, which are not empty. None where the window
-    /// ends before the first sample that counts, or begins behind the last one.
+    /// Finds the ends of the window `(start, end]` of `timestamps` and `values`, which are not empty. `is_reset` tells whether
+    /// a counter was reset before a sample. None where the window ends before the first sample that counts, or begins behind
+    /// the last one.
     fn find(
         (start, end): (Millis, Millis),
         (timestamps, values): (&[Millis], &[f64]),
         smoothed: bool,
-        counter: bool,
+        is_reset: impl Fn(usize) -> bool,
     ) -> Option<Self> {
         let sample = |i: usize| (timestamps[i], values[i]);
         let mut last = timestamps.len() - 1;
@@ -41,19 +45,23 @@ impl Ends {
         if timestamps[last] <= start {
             return None;
         }
+        let mut from = first;
         let left = match smoothed && timestamps[first] < start {
-            true => interpolate(sample(first), sample(first + 1), start, counter),
+            true => {
+                from = first + 1;
+                interpolate(sample(first), sample(first + 1), start, is_reset(first + 1))
+            }
             false => values[first],
         };
         let right = match smoothed && last > 0 && timestamps[last] > end {
-            true => interpolate(sample(last - 1), sample(last), end, counter),
+            true => interpolate(sample(last - 1), sample(last), end, is_reset(last)),
             false => values[last],
         };
         if timestamps[first] <= start {
             first += 1;
         }
         let behind = if timestamps[last] >= end { last } else { last + 1 };
-        Some(Self { left, right, inside: first..behind.max(first) })
+        Some(Self { left, right, inside: first..behind.max(first), from, last })
     }
 }
 
@@ -75,23 +83,35 @@ pub(super) fn delta(window: &Window<'_>, step: &mut Step<'_>) -> f64 {
 fn change(window: &Window<'_>, step: &Step<'_>, counter: bool) -> Option<f64> {
     let smoothed = step.extension == Some(RangeExtension::Smoothed);
     let Window { start, end, timestamps, values, .. } = *window;
-    let ends = Ends::find((start, end), (timestamps, values), smoothed, counter)?;
+    let is_reset = |i: usize| counter && window.is_marked(i);
+    let ends = Ends::find((start, end), (timestamps, values), smoothed, is_reset)?;
     // Nothing where the first sample that counts lies behind the window.
     if smoothed && timestamps[0] > end {
         return None;
     }
     let mut change = ends.right - ends.left;
     if counter {
-        let (mut correction, mut before) = (0.0, ends.left);
-        for value in values[ends.inside].iter().chain([&ends.right]) {
-            if *value < before {
-                correction += before;
-            }
-            before = *value;
-        }
-        change += correction;
+        change += if window.lifts.is_empty() {
+            risen_before_falls(&ends, values)
+        } else {
+            // Levelled values need not fall where a lane was reset.
+            let inside = window.marks.iter().map(|mark| mark - window.base);
+            inside.filter(|i| *i > ends.from && *i <= ends.last).map(|i| values[i - 1]).sum()
+        };
     }
     Some(change)
+}
+
+/// What a counter had risen to before each fall from end to end (promql/functions.go, correctForCounterResets).
+fn risen_before_falls(ends: &Ends, values: &[f64]) -> f64 {
+    let (mut risen, mut before) = (0.0, ends.left);
+    for value in values[ends.inside.clone()].iter().chain([&ends.right]) {
+        if *value < before {
+            risen += before;
+        }
+        before = *value;
+    }
+    risen
 }
 
 /// Counts marks from the newest sample at or before the left end on.
@@ -113,7 +133,7 @@ pub(super) fn points(samples: &Samples, window: (Millis, Millis), extension: Ran
         return out;
     }
     let columns = (samples.timestamps.as_slice(), samples.values.as_slice());
-    if let Some(ends) = Ends::find(window, columns, smoothed, false) {
+    if let Some(ends) = Ends::find(window, columns, smoothed, |_| false) {
         out.push(window.0, ends.left);
         for i in ends.inside {
             out.push(samples.timestamps[i], samples.values[i]);

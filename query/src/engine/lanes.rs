@@ -25,8 +25,8 @@ pub(super) enum Levels {
 pub(super) struct Lanes {
     /// Index of the first sample of each run but the first one.
     pub(super) switches: Vec<usize>,
-    /// Lifts of the runs of a gauge, the first one's first.
-    pub(super) lifts: Vec<f64>,
+    /// From which index on which lift holds, ascending, the first from 0 on; empty where nothing was levelled.
+    pub(super) lifts: Vec<(usize, f64)>,
     /// Where a counter was reset though its levelled values may not show it.
     pub(super) resets: Vec<usize>,
 }
@@ -46,6 +46,9 @@ impl Lanes {
             return;
         }
         self.switches.extend(samples.runs.iter().map(|run| run.start).filter(|start| *start > 0));
+        if levels != Levels::None {
+            self.lifts.push((0, 0.0));
+        }
         match levels {
             Levels::None => {}
             Levels::Counter => self.level_counter(samples),
@@ -72,12 +75,14 @@ impl Lanes {
                 } else if rise.increase != first - previous.1 {
                     lift = finite(values[run.start - 1] + rise.increase - first);
                 }
+                self.lifts.push((run.start, lift));
                 values[run.start] = first + lift;
                 inside += 1;
             }
             for (i, value) in values[..end].iter_mut().enumerate().skip(inside) {
                 if *value < last_raw {
                     self.resets.push(i);
+                    self.lifts.push((i, 0.0));
                     lift = 0.0;
                 }
                 last_raw = *value;
@@ -90,7 +95,6 @@ impl Lanes {
         let Samples { timestamps, values, runs, .. } = samples;
         let mut lift = 0.0;
         let mut last_raw = values[0];
-        self.lifts.push(0.0);
         for (i, run) in runs.iter().enumerate() {
             let end = end_of(runs, i, values.len());
             if run.start > 0 {
@@ -100,7 +104,7 @@ impl Lanes {
                 if change != first - previous.1 {
                     lift = finite(values[run.start - 1] + change - first);
                 }
-                self.lifts.push(lift);
+                self.lifts.push((run.start, lift));
             }
             last_raw = values[end - 1];
             // Adding zero would turn -0 into 0.

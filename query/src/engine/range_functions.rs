@@ -30,19 +30,38 @@ pub(super) struct RangeFunction {
     pub(super) marks: Marks,
     /// How neighbours compare where the lane changes.
     pub(super) levels: Levels,
-    /// Start timestamps count, if they count in the query.
-    pub(super) with_start_timestamps: bool,
+    /// Whether start timestamps count, if they count in the query.
+    pub(super) start_timestamps: StartTimestamps,
+}
+
+/// Whether start timestamps count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StartTimestamps {
+    /// They do not.
+    Ignored,
+    /// They do, but for `anchored` and `smoothed` selectors.
+    Counted,
+    /// They always do.
+    CountedAlways,
 }
 
 impl RangeFunction {
     /// A function that does not compare neighbours.
     const fn plain(name: &'static str, run: Run) -> Self {
-        Self { name, run, run_extended: None, marks: Marks::None, levels: Levels::None, with_start_timestamps: false }
+        Self {
+            name,
+            run,
+            run_extended: None,
+            marks: Marks::None,
+            levels: Levels::None,
+            start_timestamps: StartTimestamps::Ignored,
+        }
     }
 
     /// A function of a counter.
     const fn counter(name: &'static str, marks: Marks, run: Run) -> Self {
-        Self { marks, levels: Levels::Counter, with_start_timestamps: true, ..Self::plain(name, run) }
+        let start_timestamps = StartTimestamps::Counted;
+        Self { marks, levels: Levels::Counter, start_timestamps, ..Self::plain(name, run) }
     }
 
     /// A function of a gauge that compares neighbours.
@@ -83,8 +102,11 @@ pub(super) static RANGE_FUNCTIONS: &[RangeFunction] = &[
     RangeFunction::plain("present_over_time", sliding!(over_time::present)),
     RangeFunction::plain("quantile_over_time", sliding!(over_time::quantile)),
     RangeFunction::counter("rate", Marks::Resets, sliding!(rate::rate)).extended(sliding!(extended::rate)),
-    RangeFunction::counter("resets", Marks::CountedResets, sliding!(neighbours::count_marks))
-        .extended(sliding!(extended::count_marks)),
+    RangeFunction {
+        start_timestamps: StartTimestamps::CountedAlways,
+        ..RangeFunction::counter("resets", Marks::CountedResets, sliding!(neighbours::count_marks))
+    }
+    .extended(sliding!(extended::count_marks)),
     RangeFunction::plain("stddev_over_time", sliding!(over_time::stddev)),
     RangeFunction::plain("stdvar_over_time", sliding!(over_time::stdvar)),
     RangeFunction::plain("sum_over_time", sliding!(over_time::sum)),

@@ -28,8 +28,9 @@ pub(super) struct Window<'a> {
     pub(super) marks: &'a [usize],
     /// Where in the column the lane changes between two floats of the window. Ascending.
     pub(super) switches: &'a [usize],
-    /// How much the last float of the window was lifted by levelling.
-    pub(super) lift: f64,
+    /// From which index of the column on which lift holds; empty where nothing was levelled (see
+    /// [`Lanes`](super::lanes::Lanes)).
+    pub(super) lifts: &'a [(usize, f64)],
 }
 
 impl Window<'_> {
@@ -37,6 +38,18 @@ impl Window<'_> {
     #[inline]
     pub(super) fn first(&self) -> (Millis, f64) {
         (self.timestamps[0], self.values[0])
+    }
+
+    /// How much float `i` of the window was lifted by levelling.
+    #[inline]
+    pub(super) fn lift(&self, i: usize) -> f64 {
+        let behind = self.lifts.partition_point(|(from, _)| *from <= self.base + i);
+        behind.checked_sub(1).map_or(0.0, |at| self.lifts[at].1)
+    }
+
+    /// Whether something happens between float `i` of the window and the one before it.
+    pub(super) fn is_marked(&self, i: usize) -> bool {
+        self.marks.binary_search(&(self.base + i)).is_ok()
     }
 
     /// The newest float and its time.

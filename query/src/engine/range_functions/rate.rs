@@ -46,11 +46,13 @@ fn extrapolated(window: &Window<'_>, step: &mut Step<'_>, counter: bool, scale: 
         *step.memo = Memo::of(shape, &scale);
     }
     let memo = &step.memo;
-    if counter && change > 0.0 && first >= 0.0 {
-        // Counters do not go below zero. The products tell nearly always that this is not at stake, so that there is nothing to
-        // divide; where they are close, or too small to be exact, the quotient decides.
+    if counter && change > 0.0 {
+        // Counters do not go below zero; that is the zero of what the lane shows. The products tell nearly always that this is
+        // not at stake, so that there is nothing to divide; where they are close, or too small to be exact, the quotient
+        // decides.
+        let first = if window.lifts.is_empty() { first } else { first - window.lift(0) };
         let far = first * memo.sampled > memo.to_start * change * 1.000_001 && change > 1e-280;
-        if !far {
+        if first >= 0.0 && !far {
             let to_zero = memo.sampled * (first / change);
             if to_zero < memo.to_start {
                 return change * scale((memo.sampled + to_zero + memo.to_end) / memo.sampled);
@@ -110,6 +112,8 @@ fn seconds(from: Millis, to: Millis) -> f64 {
 fn extrapolated_slowly(window: &Window<'_>, step: &mut Step<'_>, counter: bool, scale: impl Fn(f64) -> f64) -> f64 {
     let ((first_time, first), (last_time, last)) = (window.first(), window.last());
     let mut change = rise(window, last - first, counter);
+    // The zero point is that of what the lane shows.
+    let first = first - window.lift(0);
     if counter && !window.start_timestamps.is_empty() {
         step.notes.overlaps += u64::from(starts_overlap(window));
     }

@@ -24,7 +24,8 @@ pub(super) fn predict_linear(window: &Window<'_>, step: &mut Step<'_>) -> f64 {
     let (slope, intercept) = line(window, step.time);
     let value = slope * step.arg(0) + intercept;
     // What the last lane would show.
-    if window.lift == 0.0 { value } else { value - window.lift }
+    let lift = window.lift(window.values.len() - 1);
+    if lift == 0.0 { value } else { value - lift }
 }
 
 /// Slope and value at `time` of the line of least squares (promql/functions.go, linearRegression).

@@ -186,6 +186,14 @@ fn start_timestamps_count() {
     assert_eq!((cells[0], told.len()), (23.0 * ((44.0 + 0.0 + 15.0) / 44.0), 1));
     let overlap = with(&[(15, 10.0), (30, 12.0), (45, 13.0)], &[1, 5, 5]);
     let (_, told) = asked("rate", &overlap);
+    let extended = |name, extension| {
+        let spec = ScanSpec { extension: Some(extension), ..spec(name, Timeline::instant(60_000), 60_000) };
+        ask(&spec, &[], &hidden).expect("a cell").0[0]
+    };
+    assert_eq!(extended("resets", RangeExtension::Anchored), 1.0);
+    // What is extended takes values as they are.
+    assert_eq!(extended("increase", RangeExtension::Anchored), 3.0);
+    assert_eq!(extended("increase", RangeExtension::Smoothed), 3.0);
     let expected =
         "PromQL warning: sample has start time that overlaps with previous sample timestamp for metric \"x\" (1:6)";
     assert_eq!(told[0], expected);
@@ -300,29 +308,78 @@ fn extended_windows() {
 
 /// The cell of a column that two lanes gave: `switches` are the places of the changes with the new lane's sample before.
 fn of_lanes(name: &'static str, points: &[(i64, f64)], switches: &[(usize, Option<(i64, f64)>)], end: i64) -> f64 {
+    let spec = spec(name, Timeline::instant(end * 1000), 300_000);
+    of_lanes_by(&spec, points, switches)
+}
+
+fn of_lanes_by(spec: &ScanSpec, points: &[(i64, f64)], switches: &[(usize, Option<(i64, f64)>)]) -> f64 {
     let mut samples = column(points);
     samples.runs.push(LaneRun { start: 0, lane: 0, before: None });
     for (i, (start, before)) in switches.iter().enumerate() {
         let before = before.map(|(seconds, value)| (seconds * 1000, value));
         samples.runs.push(LaneRun { start: *start, lane: (i as u16 + 1) % 2, before });
     }
+    let ScanFunction::Range(name) = spec.function else { panic!("a function of a range") };
     let function = find(name).expect("a function");
-    let spec = spec(name, Timeline::instant(end * 1000), 300_000);
     let mut prepared = Prepared::default();
     prepared.settle(&mut samples, function.levels);
     prepared.mark(function.marks, &samples, false);
     let mut column = Column {
-        times: WindowTimes::of(&spec, spec.range),
+        times: WindowTimes::of(spec, spec.range),
         samples: &samples,
         with_start_timestamps: false,
         prepared: &mut prepared,
         args: &Arguments::constant(&[60.0], 1),
-        range_seconds: 300.0,
+        range_seconds: spec.range as f64 / 1000.0,
         cancelled: &AtomicBool::new(false),
     };
     let mut out = [0.0];
-    (function.run)(&mut column, &mut Notes::default(), &mut out);
+    let run = if spec.extension.is_some() { function.run_extended.expect("extended") } else { function.run };
+    run(&mut column, &mut Notes::default(), &mut out);
     out[0]
+}
+
+/// Lane b stands 77 above lane a, so it is lowered, and its own reset no longer shows as a fall.
+#[test]
+fn resets_count_where_levelled_values_do_not_fall() {
+    let points = [(30, 5.0), (60, 10.0), (107, 95.0), (137, 100.0), (167, 30.0)];
+    let switches = [(2, Some((77, 90.0)))];
+    // 5 to 10, 5 of lane b's pace for 47 of 30 s, 5, and 30 since the reset.
+    let risen = 5.0 + 5.0 * 47.0 / 30.0 + 5.0 + 30.0;
+    for (extension, start, end, expected) in [
+        (RangeExtension::Anchored, 0, 200, risen),
+        (RangeExtension::Anchored, 137, 200, 30.0),
+        (RangeExtension::Anchored, 140, 200, 30.0),
+        (RangeExtension::Anchored, 0, 137, risen - 30.0),
+        (RangeExtension::Smoothed, 0, 200, risen),
+        (RangeExtension::Smoothed, 0, 152, risen - 15.0),
+        (RangeExtension::Smoothed, 152, 200, 15.0),
+        (RangeExtension::Smoothed, 147, 157, 10.0),
+        (RangeExtension::Smoothed, 137, 152, 15.0),
+    ] {
+        let spec = ScanSpec {
+            extension: Some(extension),
+            ..spec("increase", Timeline::instant(end * 1000), (end - start) * 1000)
+        };
+        let got = of_lanes_by(&spec, &points, &switches);
+        assert!((got - expected).abs() < 1e-9, "{extension:?} ({start}, {end}]: {got}, expected {expected}");
+    }
+}
+
+/// A window within one lane answers as that lane alone does, however far the lane was lifted: down to zero, no further.
+#[test]
+fn the_zero_point_is_that_of_the_lane() {
+    // Far above the lane, which begins near zero; far below it, so that only what is lowered seems to.
+    for (other, lane) in [(100_000.0, 4.0), (1.0, 1000.0)] {
+        let own = [(107, lane), (137, lane + 30.0), (167, lane + 60.0)];
+        let points = [&[(30, other), (60, other + 1.0), (90, other + 2.0)], &own[..]].concat();
+        for name in ["increase", "rate"] {
+            let spec = spec(name, Timeline::instant(180_000), 80_000);
+            let alone = of_lanes_by(&spec, &own, &[]);
+            let got = of_lanes_by(&spec, &points, &[(3, Some((77, lane - 4.0)))]);
+            assert!((got - alone).abs() < 1e-6 * alone, "{name} at {lane} behind {other}: {got}, alone {alone}");
+        }
+    }
 }
 
 /// Replica b of a counter has fallen alone long ago, so that it stands 484 thousand below replica a.

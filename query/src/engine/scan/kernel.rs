@@ -8,7 +8,7 @@ use crate::engine::batch::ABSENT;
 use crate::engine::column::{Column, Marks, WindowTimes, slide};
 use crate::engine::lanes::Levels;
 use crate::engine::notes::Notes;
-use crate::engine::range_functions::{self, RangeFunction, Run};
+use crate::engine::range_functions::{self, RangeFunction, Run, StartTimestamps};
 use crate::engine::{extended, lookup};
 use crate::error::QueryError;
 use crate::plan::{ScanFunction, ScanSpec};
@@ -56,7 +56,14 @@ impl Kernel {
             ScanFunction::Raw => return Err(QueryError::Internal("raw samples are no rows".into())),
         };
         let (instant, wanted) = match &kind {
-            Kind::Range(function, _) => (false, function.with_start_timestamps && spec.extension.is_none()),
+            Kind::Range(function, _) => (
+                false,
+                match function.start_timestamps {
+                    StartTimestamps::Ignored => false,
+                    StartTimestamps::Counted => spec.extension.is_none(),
+                    StartTimestamps::CountedAlways => true,
+                },
+            ),
             _ => (true, true),
         };
         // The window of a lookup is its lookback; one that is smoothed reaches as far to the other side.
