@@ -7,7 +7,7 @@ use masthead_store::{Labels, Millis};
 
 use super::compare::{Wanted, check_notes};
 use super::script::{Eval, Expected, Range, When};
-use super::{Evaluator, Question, at};
+use super::{Evaluator, Failure, Question, at};
 
 /// Half of the range in which an instant question is asked again, ms.
 const MINUTE: Millis = 60_000;
@@ -76,7 +76,7 @@ fn check_instant(
     let timeline = Timeline { start: time - MINUTE, step: MINUTE, count: 3 };
     let answer = evaluator
         .ask(&Question { query, timeline, instant: false, end: None })
-        .map_err(|error| format!("asked as a range: {error}"))?;
+        .map_err(|failure| format!("asked as a range: {failure:?}"))?;
     if eval.ordered {
         return Ok(());
     }
@@ -90,11 +90,12 @@ fn check_instant(
     middle.map_err(|error| format!("asked as a range: {error}"))
 }
 
-fn check_failure(eval: &Eval, error: &str) -> Result<(), String> {
-    match &eval.fail {
-        Some(pattern) if pattern.matches(error) => Ok(()),
-        Some(pattern) => Err(format!("it fails with {error:?}, not with {pattern:?}")),
-        None => Err(format!("it fails with {error:?}")),
+fn check_failure(eval: &Eval, failure: &Failure) -> Result<(), String> {
+    match (failure, &eval.fail) {
+        (Failure::Other(error), _) => Err(error.clone()),
+        (Failure::Query(error), Some(pattern)) if pattern.matches(error) => Ok(()),
+        (Failure::Query(error), Some(pattern)) => Err(format!("it fails with {error:?}, not with {pattern:?}")),
+        (Failure::Query(error), None) => Err(format!("it fails with {error:?}")),
     }
 }
 

@@ -1,6 +1,4 @@
 //! The series that a script has loaded.
-//!
-//! Not here yet: the native histograms that `load_with_nhcb` makes of classic ones, since no store in memory can hold them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,18 +8,21 @@ use masthead_store::samples::HistogramSample;
 use masthead_store::{Labels, Millis, Samples};
 
 use super::script::Load;
-use super::series;
+use super::{custom_buckets, series};
+
+/// Samples of a series by time, with their start timestamps, 0 where unknown.
+pub(super) type Points = BTreeMap<Millis, (Millis, SequenceValue)>;
 
 /// All series by labels.
 #[derive(Debug, Default)]
 pub struct Data {
-    series: BTreeMap<Labels, BTreeMap<Millis, (Millis, SequenceValue)>>,
+    series: BTreeMap<Labels, Points>,
 }
 
 impl Data {
     /// Adds series. Of one that comes twice in a `load` the last one counts; a sample that is there already stays.
     pub(super) fn add(&mut self, load: &Load) -> Result<(), String> {
-        let mut added: BTreeMap<Labels, BTreeMap<Millis, (Millis, SequenceValue)>> = BTreeMap::new();
+        let mut added: BTreeMap<Labels, Points> = BTreeMap::new();
         for line in &load.series {
             let at = |error: String| format!("line {}: {error}", line.line);
             let (labels, points) = series::describe(&line.text).map_err(at)?;
@@ -38,7 +39,8 @@ impl Data {
             }
             added.insert(labels, samples);
         }
-        for (labels, samples) in added {
+        let converted = if load.with_custom_buckets { custom_buckets::converted(&added)? } else { BTreeMap::new() };
+        for (labels, samples) in added.into_iter().chain(converted) {
             let have = self.series.entry(labels).or_default();
             for (time, sample) in samples {
                 have.entry(time).or_insert(sample);
@@ -53,7 +55,7 @@ impl Data {
     }
 }
 
-fn columns(points: &BTreeMap<Millis, (Millis, SequenceValue)>) -> Samples {
+fn columns(points: &Points) -> Samples {
     let mut samples = Samples::default();
     let mut starts = Vec::new();
     for (time, (start, point)) in points {

@@ -11,7 +11,7 @@ use masthead_query::plan::{self, PlanOptions};
 use masthead_store::testing::MemoryStore;
 use masthead_store::{Allowance, Budget, Labels, Samples, Select, SeriesBatch, SeriesStream, Store};
 
-use super::{Answer, Data, Evaluator, Question, series};
+use super::{Answer, Data, Evaluator, Failure, Question, series};
 
 /// Prometheus' harness allows 10,000 samples; an engine of batches counts otherwise, so that no script may meet the limit.
 const SAMPLES_MAX: usize = 50_000_000;
@@ -34,7 +34,7 @@ impl Evaluator for Memory {
         Ok(())
     }
 
-    fn ask(&self, question: &Question<'_>) -> Result<Answer, String> {
+    fn ask(&self, question: &Question<'_>) -> Result<Answer, Failure> {
         evaluate(question, &[], |select, budget| {
             let streams = self.store.select(Arc::new(select.clone()), Allowance::of(budget));
             Box::new(Streams(streams))
@@ -47,7 +47,7 @@ pub(super) fn evaluate(
     question: &Question<'_>,
     replica_labels: &[Box<str>],
     mut open: impl FnMut(&Select, &Budget) -> Box<dyn Input>,
-) -> Result<Answer, String> {
+) -> Result<Answer, Failure> {
     let options = PlanOptions {
         parse: series::parse_options(),
         replica_labels: replica_labels.to_vec(),
@@ -57,8 +57,7 @@ pub(super) fn evaluate(
         end: question.end,
         ..PlanOptions::default()
     };
-    let text = |error: QueryError| error.to_string();
-    let planned = plan::plan(question.query, question.timeline, &options).map_err(text)?;
+    let planned = plan::plan(question.query, question.timeline, &options).map_err(failure)?;
     let budget = Budget::unlimited();
     let annotations = Annotations::default();
     let inputs = planned.selects.iter().map(|select| open(select, &budget)).collect();
@@ -69,12 +68,22 @@ pub(super) fn evaluate(
         max_samples: SAMPLES_MAX,
         pool: None,
     };
-    let value = engine::evaluate(&planned, inputs, &cx).map_err(text)?;
+    let value = engine::evaluate(&planned, inputs, &cx).map_err(failure)?;
     Ok(Answer {
         value,
         warnings: annotations.render(Severity::Warning, question.query),
         infos: annotations.render(Severity::Info, question.query),
     })
+}
+
+fn failure(error: QueryError) -> Failure {
+    let text = error.to_string();
+    match error {
+        QueryError::Invalid(_) | QueryError::Execution(_) if !text.starts_with("not supported yet") => {
+            Failure::Query(text)
+        }
+        _ => Failure::Other(text),
+    }
 }
 
 /// Streams that are always ready, read one after the other; there is only one.

@@ -12,6 +12,7 @@ use masthead_store::Millis;
 mod at;
 mod case;
 mod compare;
+mod custom_buckets;
 mod data;
 mod memory;
 mod script;
@@ -28,8 +29,17 @@ pub trait Evaluator {
     /// Replaces all series.
     fn load(&mut self, data: &Data) -> Result<(), String>;
 
-    /// Answers. The error is the text of the failure, position included where the query itself is wrong.
-    fn ask(&self, question: &Question<'_>) -> Result<Answer, String>;
+    /// Answers.
+    fn ask(&self, question: &Question<'_>) -> Result<Answer, Failure>;
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// The query has none: Prometheus' text, position included where the query itself is wrong.
+    Query(String),
+    /// Something else broke, or is not supported yet; no script can expect that.
+    Other(String),
 }
 
 /// One question.

@@ -29,6 +29,8 @@ pub enum Command {
 pub struct Load {
     /// Distance of the samples, ms; the first one is at 0.
     pub step: Millis,
+    /// Classic histograms are to be added as native ones too (`load_with_nhcb`).
+    pub with_custom_buckets: bool,
     /// The series.
     pub series: Vec<LoadLine>,
 }
@@ -206,7 +208,8 @@ pub fn parse(text: &str) -> Result<Script, String> {
 
 fn load(forms: &Forms, line: &str, lines: &mut Lines<'_>) -> Result<Load, String> {
     let parts = forms.load.captures(line).ok_or("invalid load command")?;
-    let mut load = Load { step: millis(parts.get(2).unwrap_or(""))?, series: Vec::new() };
+    let step = millis(parts.get(2).unwrap_or(""))?;
+    let mut load = Load { step, with_custom_buckets: parts.get(1).is_some(), series: Vec::new() };
     let mut starts: Option<(&str, Vec<Option<Millis>>)> = None;
     while let Some((number, text)) = lines.in_block() {
         let first = text.split([' ', '\t']).next().unwrap_or("");

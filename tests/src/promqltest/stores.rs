@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
-use super::{Answer, Data, Evaluator, Question, memory};
+use super::{Answer, Data, Evaluator, Failure, Question, memory};
 
 /// The label that tells the replicas apart.
 const REPLICA: &str = "store_replica";
@@ -102,7 +102,7 @@ impl Evaluator for Stores {
         Ok(())
     }
 
-    fn ask(&self, question: &Question<'_>) -> Result<Answer, String> {
+    fn ask(&self, question: &Question<'_>) -> Result<Answer, Failure> {
         let stores: Vec<Arc<dyn Store>> = self.peers.iter().map(|peer| Arc::clone(peer) as Arc<dyn Store>).collect();
         let options =
             FanOutOptions { buffer_bytes: 4 << 20, response_timeout: TIMEOUT, deadline: Instant::now() + TIMEOUT };
