@@ -10,7 +10,7 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use masthead_bench::naive;
 use masthead_query::annotations::Annotations;
-use masthead_query::engine::{self, Context, Input};
+use masthead_query::engine::{self, Context, Input, SampleLimit};
 use masthead_query::error::QueryError;
 use masthead_query::plan::{self, PlanOptions, Timeline};
 use masthead_store::dedup::{self, Scratch, TimeRange};
@@ -189,7 +189,7 @@ mod rate {
             budget: Budget::unlimited(),
             cancelled: Arc::new(AtomicBool::new(false)),
             annotations: &annotations,
-            max_samples: usize::MAX,
+            samples: SampleLimit::new(usize::MAX),
             pool: None,
         };
         bencher.counter(ItemsCount::new(SAMPLES)).bench_local(|| {

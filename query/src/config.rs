@@ -82,7 +82,7 @@ pub struct QueryConfig {
 /// What a query may take.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Samples that one query may hold at once.
+    /// Samples that one query may load.
     pub max_samples: usize,
     /// Bytes of data of all queries.
     pub memory: usize,

@@ -157,7 +157,7 @@ pub struct AnswerArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub struct LimitArgs {
-    /// Samples that one query may hold at once.
+    /// Samples that one query may load: the points of its selectors at all steps, and the raw samples of a series at a time.
     #[arg(long = "query.max-samples", value_name = "N", default_value = "50000000")]
     pub max_samples: String,
     /// Memory for the data of all queries [default: three quarters of what the process may use].

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use crate::admission::{Admission, Slot};
 use crate::annotations::{Annotations, Severity};
 use crate::config::{Config, Feature};
-use crate::engine::{self, Context, Input, Value};
+use crate::engine::{self, Context, Input, SampleLimit, Value};
 use crate::error::QueryError;
 use crate::metrics::Metrics;
 use crate::plan::{self, PlanOptions, Timeline};
@@ -384,7 +384,7 @@ impl Driver {
             budget: self.budget.clone(),
             cancelled: self.cancelled.clone(),
             annotations: &annotations,
-            max_samples: self.max_samples,
+            samples: SampleLimit::new(self.max_samples),
             pool: Some(self.pool.clone()),
         };
         let value = engine::evaluate(&planned, inputs, &context)?;

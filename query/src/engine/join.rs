@@ -12,6 +12,7 @@ use super::arithmetic::{Operation, operation, trim_info};
 use super::batch::{ABSENT, Batch, Row, collect, is_absent, row_bytes};
 use super::duplicates::same_labelset;
 use super::groups::{GROUP_BYTES, Groups};
+use super::loaded::Loaded;
 use super::steps::StepSet;
 use super::{Context, Operator, Source, pull};
 use crate::annotations::Severity;
@@ -37,6 +38,8 @@ pub(super) struct Join {
     one: Option<Source>,
     steps: usize,
     state: Option<State>,
+    /// The points of the "one" side.
+    loaded: Option<Loaded>,
     /// The unmatched rows of the "one" side have been looked at.
     finished: bool,
 }
@@ -90,7 +93,7 @@ impl Join {
             node: node.clone(),
         };
         let (many, one) = if swapped { (right, left) } else { (left, right) };
-        Self { rule, many, one: Some(one), steps, state: None, finished: false }
+        Self { rule, many, one: Some(one), steps, state: None, loaded: None, finished: false }
     }
 }
 
@@ -98,6 +101,10 @@ impl Operator for Join {
     fn next(&mut self, cx: &Context<'_>) -> Result<Option<Batch>, QueryError> {
         if let Some(mut one) = self.one.take() {
             let (rows, held) = collect(&mut *one, cx, "one side of a join")?;
+            // What that side has read to get there counts no longer, but for the rows.
+            drop(one);
+            let points = |row: &Row| row.values.iter().filter(|value| !is_absent(**value)).count();
+            self.loaded.insert(cx.samples.begin()).grow(rows.iter().map(points).sum())?;
             self.state = Some(State::new(&self.rule, rows, held, self.steps)?);
         }
         let Some(state) = &mut self.state else { return Ok(None) };

@@ -27,6 +27,7 @@ mod instant_functions;
 mod join;
 pub mod kahan;
 mod lanes;
+mod loaded;
 mod lookup;
 mod map;
 mod notes;
@@ -57,6 +58,7 @@ use crate::error::QueryError;
 use crate::plan::{METADATA_LABELS, Names};
 pub(crate) use arithmetic::{go_max, go_min};
 pub(crate) use go_math::pow;
+pub use loaded::SampleLimit;
 pub use result::evaluate;
 
 /// Where a selection's series come from: the engine's side of a feed. `next` may wait; it is called by the driver thread only.
@@ -90,11 +92,6 @@ pub fn histograms_unsupported() -> QueryError {
     QueryError::Execution("not supported yet: native histograms in queries".into())
 }
 
-/// The error of a query that holds more samples than it may.
-pub(crate) fn too_many_samples() -> QueryError {
-    QueryError::Execution("query processing would load too many samples into memory in query execution".into())
-}
-
 /// Drops or marks the names of all rows.
 pub(crate) fn rename(batch: &mut batch::Batch, names: Names) {
     match names {
@@ -124,8 +121,8 @@ pub struct Context<'a> {
     pub cancelled: Arc<AtomicBool>,
     /// Warnings and infos.
     pub annotations: &'a Annotations,
-    /// Most samples that may be held at once, as Prometheus' `--query.max-samples`.
-    pub max_samples: usize,
+    /// The samples that may be loaded.
+    pub samples: SampleLimit,
     /// Threads for rows; None: the caller's own.
     pub pool: Option<Arc<rayon::ThreadPool>>,
 }

@@ -32,11 +32,6 @@ pub fn evaluate(planned: &Planned, inputs: Vec<Box<dyn Input>>, cx: &Context<'_>
         return Ok(Value::Scalar(scalar_values(&mut *root, cx)?.0));
     }
     let (mut rows, _held) = collect(&mut *root, cx, "rows of the result")?;
-    let samples: usize =
-        rows.iter().map(|row| row.values.iter().filter(|v| !super::batch::is_absent(**v)).count()).sum();
-    if samples > cx.max_samples {
-        return Err(super::too_many_samples());
-    }
     if planned.delayed_name_removal {
         rows.iter_mut().filter(|row| row.drop_name).for_each(|row| row.labels = row.labels.without(&METADATA_LABELS));
     }
@@ -46,13 +41,13 @@ pub fn evaluate(planned: &Planned, inputs: Vec<Box<dyn Input>>, cx: &Context<'_>
     Ok(Value::Series(merge(rows)?))
 }
 
-/// Refuses subqueries of more steps than samples may be held. Nobody can hold a row of such a grid, and Prometheus would
+/// Refuses subqueries of more steps than samples may be loaded. Nobody can hold a row of such a grid, and Prometheus would
 /// run out of samples or of time.
 fn check_grids(plan: &Plan, cx: &Context<'_>) -> Result<(), QueryError> {
-    match plan {
-        Plan::Subquery(node) if node.grid.count > cx.max_samples => Err(super::too_many_samples()),
-        _ => plan.children().into_iter().try_for_each(|child| check_grids(child, cx)),
+    if let Plan::Subquery(node) = plan {
+        cx.samples.check(node.grid.count)?;
     }
+    plan.children().into_iter().try_for_each(|child| check_grids(child, cx))
 }
 
 /// Whether the rows come in an order that the query asked for: that of `sort()` or topk below, which nodes above keep that
@@ -110,6 +105,5 @@ fn raw(
         _ => Vec::new(),
     };
     series.sort_by(|a, b| a.0.cmp(&b.0));
-    let samples: usize = series.iter().map(|(_, samples)| samples.len()).sum();
-    if samples > cx.max_samples { Err(super::too_many_samples()) } else { Ok(series) }
+    Ok(series)
 }

@@ -16,6 +16,7 @@ use super::arguments::Arguments;
 use super::batch::{ABSENT, Batch, is_absent};
 use super::column::{Prepared, WindowTimes};
 use super::lanes::Levels;
+use super::loaded::Loaded;
 use super::notes::Notes;
 use super::{Context, Input, Operator, Source, extended, histograms_unsupported};
 use crate::error::QueryError;
@@ -65,13 +66,15 @@ pub(super) struct Columns {
     /// The values of `sources`; None until they are asked for.
     args: Option<Arguments>,
     scratch: ScratchPool,
+    /// The points so far.
+    loaded: Option<Loaded>,
 }
 
 impl Columns {
     /// The function of `spec`; `sources` are its scalars.
     pub(super) fn new(spec: ScanSpec, sources: Vec<Source>) -> Result<Self, QueryError> {
         let kernel = Kernel::of(&spec)?;
-        Ok(Self { spec, kernel, sources, args: None, scratch: ScratchPool::default() })
+        Ok(Self { spec, kernel, sources, args: None, scratch: ScratchPool::default(), loaded: None })
     }
 
     /// Reads the scalars, unless it has been done.
@@ -92,7 +95,7 @@ impl Columns {
         cx: &Context<'_>,
     ) -> Result<Computed<'_>, QueryError> {
         self.arguments(cx)?;
-        let Self { spec, kernel, args: Some(args), scratch: pool, .. } = self else {
+        let Self { spec, kernel, args: Some(args), scratch: pool, loaded, .. } = self else {
             return Err(QueryError::Internal("scalars were not read".into()));
         };
         let steps = spec.timeline.count;
@@ -104,8 +107,8 @@ impl Columns {
             let mut notes = Notes::default();
             kernel.compute(scratch, args, cancelled, &mut notes, out);
             cx.check()?;
-            let has_cells = out.iter().any(|cell| !is_absent(*cell));
-            Ok(Found { has_cells, samples: scratch.samples.len(), notes })
+            let points = out.iter().filter(|cell| !is_absent(**cell)).count();
+            Ok(Found { points, samples: scratch.samples.len(), notes })
         };
         let several = |(from, out): (usize, &mut [f64])| -> Vec<Result<Found, QueryError>> {
             let rows = out.chunks_mut(steps).enumerate();
@@ -119,7 +122,7 @@ impl Columns {
             }
             _ => several((0, &mut batch.values)),
         };
-        Ok(Computed { spec, found, batch })
+        Ok(Computed { spec, found, batch, loaded: loaded.get_or_insert_with(|| cx.samples.begin()) })
     }
 }
 
@@ -160,12 +163,13 @@ pub(super) struct Computed<'a> {
     spec: &'a ScanSpec,
     found: Vec<Result<Found, QueryError>>,
     batch: Batch,
+    loaded: &'a mut Loaded,
 }
 
 /// What came out of a row besides its cells.
 struct Found {
-    has_cells: bool,
-    /// Raw samples that were read.
+    points: usize,
+    /// Samples that were read.
     samples: usize,
     notes: Notes,
 }
@@ -191,27 +195,23 @@ impl Computed<'_> {
         labels: impl Iterator<Item = (Labels, bool)>,
         cx: &Context<'_>,
     ) -> Result<Batch, QueryError> {
-        let Self { spec, found, mut batch } = self;
+        let Self { spec, found, mut batch, loaded } = self;
         let steps = batch.steps;
-        let mut held = 0;
         for (i, ((labels, drop_name), found)) in labels.zip(found).enumerate() {
-            let Found { has_cells, samples, notes } = found?;
-            notes.report(&labels, has_cells, spec, cx)?;
-            held += samples;
-            if has_cells {
+            let Found { points, samples, notes } = found?;
+            notes.report(&labels, points > 0, spec, cx)?;
+            loaded.grow(points)?;
+            cx.samples.check(samples)?;
+            if points > 0 {
                 let kept = batch.labels.len();
                 if kept < i {
                     batch.values.copy_within(i * steps..(i + 1) * steps, kept * steps);
                 }
                 batch.labels.push(labels);
                 batch.drop_name.push(drop_name);
-                held += steps;
             }
         }
         batch.values.truncate(batch.labels.len() * steps);
-        if held > cx.max_samples {
-            return Err(super::too_many_samples());
-        }
         super::rename(&mut batch, spec.names);
         Ok(batch)
     }
@@ -253,7 +253,7 @@ pub(super) fn raw(
     let window = (times.start(times.end(0)), times.end(0));
     let mut scratch = Scratch::default();
     let mut held = cx.budget.reserve("samples of the result", 0)?;
-    let (mut out, mut count) = (Vec::new(), 0);
+    let (mut out, mut loaded) = (Vec::new(), cx.samples.begin());
     while let Some(batch) = input.next()? {
         cx.check()?;
         for series in &batch.series {
@@ -263,10 +263,7 @@ pub(super) fn raw(
                 None => scratch.samples.clone(),
             };
             samples.runs.clear();
-            count += samples.len();
-            if count > cx.max_samples {
-                return Err(super::too_many_samples());
-            }
+            loaded.grow(samples.len())?;
             if !samples.is_empty() {
                 held.grow(samples.len() * 24 + series.labels.size_bytes())?;
                 out.push((series.labels.clone(), samples));

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use masthead_store::samples::STALE;
-use masthead_store::{Budget, Labels, Lane, Matcher, Series, SeriesBatch, chunk};
+use masthead_store::{Budget, Labels, Lane, Matcher, Select, Series, SeriesBatch, chunk};
 
-use super::{Context, Input, Value, evaluate};
+use super::loaded::too_many;
+use super::{Context, Input, SampleLimit, Value, evaluate};
 use crate::annotations::{Annotations, Severity};
 use crate::error::QueryError;
 use crate::plan::{PlanOptions, Timeline, plan};
@@ -88,7 +89,7 @@ fn run(query: &str, data: &str, how: How) -> Result<(Vec<String>, Vec<String>), 
         budget: budget.clone(),
         cancelled: Arc::new(AtomicBool::new(false)),
         annotations: &annotations,
-        max_samples: how.max_samples,
+        samples: SampleLimit::new(how.max_samples),
         pool: (how.threads > 1).then(|| Arc::new(pool)),
     };
     let parse = promql::ParseOptions { features: promql::Features::ALL, ..Default::default() };
@@ -433,7 +434,7 @@ fn limits_end_a_query() {
             budget: budget.clone(),
             cancelled: Arc::new(AtomicBool::new(cancelled)),
             annotations: &annotations,
-            max_samples,
+            samples: SampleLimit::new(max_samples),
             pool: None,
         };
         let feed = Feed { series: series.clone(), size: 2, at: 0, budget: Budget::unlimited() };
@@ -444,13 +445,13 @@ fn limits_end_a_query() {
     assert!(matches!(end(&Budget::new("query", 100), false, 10, "sum(a)"), QueryError::LimitExceeded(_)));
     assert!(matches!(end(&Budget::unlimited(), true, 10, "sum(a)"), QueryError::Cancelled));
     let many = end(&Budget::unlimited(), false, 2, "{x=~\".+\"}");
-    assert_eq!(many.to_string(), super::too_many_samples().to_string());
+    assert_eq!(many.to_string(), too_many().to_string());
 }
 
 /// A grid of more steps than samples may be held is refused before anything of its size is made, whatever is below.
 #[test]
 fn huge_grids_are_refused() {
-    let too_many = super::too_many_samples().to_string();
+    let too_many = too_many().to_string();
     for query in [
         "max_over_time(abs(nope)[292y:1ms])",
         "max_over_time(absent(nope)[292y:1ms])",
@@ -493,6 +494,54 @@ fn bounds_may_be_nan() {
     assert_eq!(rows.len(), 1);
     let (rows, _) = run("histogram_fraction(0, 1, sum without (a) (h_bucket))", &data, PLAIN).unwrap();
     assert_eq!(rows.len(), 1);
+}
+
+/// The least limit on samples under which a query of three steps passes: what a selector gives counts until the expression
+/// around it has been evaluated. One series of `a` is stale at all of them.
+#[test]
+fn samples_count_over_the_query() {
+    let planned = |expression: &str| {
+        let timeline = Timeline { start: 120_000, step: STEP, count: 3 };
+        plan(expression, timeline, &PlanOptions::default()).unwrap()
+    };
+    let passes = |expression: &str, limit: usize, size: usize| {
+        let annotations = Annotations::default();
+        let samples = SampleLimit::new(limit);
+        let cx = Context {
+            budget: Budget::unlimited(),
+            cancelled: Arc::new(AtomicBool::new(false)),
+            annotations: &annotations,
+            samples: samples.clone(),
+            pool: None,
+        };
+        let planned = planned(expression);
+        let input = |select: &Select| -> Box<dyn Input> {
+            let fits = |series: &Series| select.matchers.iter().all(|m| m.matches(series.labels.value(m.name())));
+            let series = series_of(REQUESTS).into_iter().filter(fits).collect();
+            Box::new(Feed { series, size, at: 0, budget: Budget::unlimited() })
+        };
+        let value = evaluate(&planned, planned.selects.iter().map(input).collect(), &cx);
+        let all_free = samples.check(limit).is_ok();
+        assert!(all_free, "{expression}: samples stay counted");
+        value.is_ok()
+    };
+    // What a series has at the three steps counts, and its raw samples while it is read.
+    for (expression, least) in [
+        ("a", 6 + 3),
+        ("sum(a)", 6 + 3),
+        ("sum(a) / sum(a)", 3 + 6 + 3),
+        ("b + b", 6 + 6 + 3),
+        ("a and on (x) b", 6 + 6 + 3),
+        ("sum_over_time(b[2m])", 4 + 2),
+        ("max_over_time(b[2m:1m])", 2 * 4 + 6 + 4),
+        ("b @ 120 + 1", 2 + 6),
+        ("vector(1)", 3),
+    ] {
+        for size in [1, 256] {
+            assert!(passes(expression, least, size), "{expression} by {size}: {least} is too few");
+            assert!(!passes(expression, least - 1, size), "{expression} by {size}: {least} is too much");
+        }
+    }
 }
 
 /// The deepest trees that the parser lets through are evaluated on the stack of an ordinary thread.
@@ -540,7 +589,7 @@ fn aggregations_hold_groups_and_not_series() {
         budget: budget.clone(),
         cancelled: Arc::new(AtomicBool::new(false)),
         annotations: &annotations,
-        max_samples: 1_000_000,
+        samples: SampleLimit::new(1_000_000),
         pool: None,
     };
     let timeline = Timeline { start: 0, step: STEP, count: 100 };

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use futures::{FutureExt as _, StreamExt as _};
 use masthead_query::annotations::{Annotations, Severity};
-use masthead_query::engine::{self, Context, Input};
+use masthead_query::engine::{self, Context, Input, SampleLimit};
 use masthead_query::error::QueryError;
 use masthead_query::plan::{self, PlanOptions};
 use masthead_store::testing::MemoryStore;
@@ -13,8 +13,8 @@ use masthead_store::{Allowance, Budget, Labels, Samples, Select, SeriesBatch, Se
 
 use super::{Answer, Data, Evaluator, Failure, Question, series};
 
-/// Prometheus' harness allows 10,000 samples; an engine of batches counts otherwise, so that no script may meet the limit.
-const SAMPLES_MAX: usize = 50_000_000;
+/// As in Prometheus' harness: what it loads within the limit must be within it here.
+const SAMPLES_MAX: usize = 10_000;
 
 /// Answers from one store in memory.
 pub struct Memory {
@@ -65,7 +65,7 @@ pub(super) fn evaluate(
         budget: budget.clone(),
         cancelled: Arc::new(AtomicBool::new(false)),
         annotations: &annotations,
-        max_samples: SAMPLES_MAX,
+        samples: SampleLimit::new(SAMPLES_MAX),
         pool: None,
     };
     let value = engine::evaluate(&planned, inputs, &cx).map_err(failure)?;

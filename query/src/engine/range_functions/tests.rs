@@ -8,11 +8,11 @@ use masthead_store::{Budget, Labels, Samples};
 
 use super::*;
 use crate::annotations::{Annotations, Place, Severity};
-use crate::engine::Context;
 use crate::engine::arguments::Arguments;
 use crate::engine::batch::{ABSENT, is_absent};
 use crate::engine::column::{Prepared, WindowTimes};
 use crate::engine::scan::{self, Columns};
+use crate::engine::{Context, SampleLimit};
 use crate::plan::{Names, ScanFunction, ScanSpec, Timeline};
 use crate::promql::ast::{RangeExtension, Span};
 
@@ -39,7 +39,7 @@ fn ask(spec: &ScanSpec, args: &[f64], samples: &Samples) -> Result<(Vec<f64>, Ve
         budget: Budget::unlimited(),
         cancelled: Arc::new(AtomicBool::new(false)),
         annotations: &annotations,
-        max_samples: usize::MAX,
+        samples: SampleLimit::new(usize::MAX),
         pool: None,
     };
     let labels = Labels::from_pairs([("__name__", "x")]);

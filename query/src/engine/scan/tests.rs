@@ -9,6 +9,7 @@ use masthead_store::{Budget, Chunk, Lane, SeriesBatch, chunk};
 
 use super::*;
 use crate::annotations::{Annotations, Place, Severity};
+use crate::engine::SampleLimit;
 use crate::plan::{Names, ScanFunction, Timeline};
 
 /// Batches that are there already.
@@ -77,7 +78,7 @@ fn rows(
         budget: budget.clone(),
         cancelled: Arc::new(AtomicBool::new(false)),
         annotations: &annotations,
-        max_samples: usize::MAX,
+        samples: SampleLimit::new(usize::MAX),
         pool: (threads > 1).then(|| Arc::new(pool)),
     };
     let mut scan = Scan::new(Box::new(Batches(batches)), spec.clone(), Vec::new())?;
@@ -142,14 +143,14 @@ fn too_many_samples_are_refused() {
         budget: Budget::unlimited(),
         cancelled: Arc::new(AtomicBool::new(false)),
         annotations: &annotations,
-        max_samples: 12,
+        samples: SampleLimit::new(12),
         pool: None,
     };
     let spec = spec(ScanFunction::Range("rate"), Timeline { start: 9_000, step: 1_000, count: 3 }, 60_000);
     let times: Vec<i64> = (0..10).map(|i| i * 1_000).collect();
     let one = series(1, &times, &[1.0; 10]);
     let mut ask = |max_samples| {
-        cx.max_samples = max_samples;
+        cx.samples = SampleLimit::new(max_samples);
         let held = cx.budget.reserve("test", 0).expect("no limit");
         let input = Batches(vec![SeriesBatch::new(vec![one.clone()], held)]);
         Scan::new(Box::new(input), spec.clone(), Vec::new())?.next(&cx).map(|batch| batch.map(|batch| batch.len()))
@@ -168,7 +169,7 @@ fn a_cancelled_row_ends() {
         budget: Budget::unlimited(),
         cancelled: Arc::new(AtomicBool::new(true)),
         annotations: &annotations,
-        max_samples: usize::MAX,
+        samples: SampleLimit::new(usize::MAX),
         pool: None,
     };
     let spec = spec(ScanFunction::Range("quantile_over_time"), Timeline { start: 0, step: 1, count: 3 }, 60_000);
