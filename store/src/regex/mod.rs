@@ -1,7 +1,7 @@
 //! Regular expressions as Prometheus understands them: RE2's syntax, its error texts and its meaning, anchored as `^(?s:re)$`.
 //!
 //! The parser is our own, since the syntax of the `regex` crate differs (classes of `\d` and `\b`, braces, octal escapes, set
-//! operations, what is refused). Matching is regex-automata's: the parsed tree becomes a [`Hir`] of the same meaning. What
+//! operations, what is refused). Matching is regex-automata's: the parsed tree becomes a `Hir` of the same meaning. What
 //! would be too large for that, most often for classes of Unicode, is matched character by character in `machine`.
 //!
 //! Not here: what a matcher does around it, see [`crate::matcher`].
