@@ -1,9 +1,13 @@
-//! The shortest decimal digits of floats as Go finds them.
+//! Floats in texts, as Go reads and writes them.
 //!
 //! Rust and Go give the same digits but where the float lies midway between two texts of that length: Rust takes the upper
 //! one, Go the even one (internal/strconv/ftoadbox.go). Go's digits are in every answer, so they are ours.
 
+mod parse;
+
 use std::io::Write as _;
+
+pub(crate) use parse::{Fault, parse, underscores_are_fine};
 
 /// Most decimals of a float that is midway between two shortest texts: what has more has more digits than any of them.
 const DECIMALS_MAX: u32 = 25;
@@ -24,11 +28,23 @@ pub(crate) fn push_plain(out: &mut Vec<u8>, value: f64) {
     }
 }
 
-/// A finite float without an exponent.
+/// Go's `strconv.FormatFloat(value, 'f', -1, 64)`: the shortest digits that read back the same, never an exponent.
 pub(crate) fn plain(value: f64) -> String {
-    let mut out = Vec::new();
-    push_plain(&mut out, value);
-    out.into_iter().map(char::from).collect()
+    special(value).unwrap_or_else(|| {
+        let mut out = Vec::new();
+        push_plain(&mut out, value);
+        out.into_iter().map(char::from).collect()
+    })
+}
+
+/// Go's `%g` and `%v`: the shortest digits that read back the same, with an exponent below 1e-4 and from 1e6 on
+/// (strconv/ftoa.go, formatDigits).
+pub(crate) fn shortest(value: f64) -> String {
+    if let Some(text) = special(value) {
+        return text;
+    }
+    let (digits, exponent) = scientific(value);
+    if (-4..6).contains(&exponent) { plain(value) } else { format!("{digits}e{}", two_digits(exponent)) }
 }
 
 /// The digits of a finite float with a point behind the first of several, and the power of ten that they are times.
@@ -43,6 +59,55 @@ pub(crate) fn scientific(value: f64) -> (String, i32) {
     }
     let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
     (digits.to_owned(), exponent.parse().unwrap_or(0))
+}
+
+/// Go's `%f`: six decimals.
+pub(crate) fn fixed(value: f64) -> String {
+    special(value).unwrap_or_else(|| format!("{value:.6}"))
+}
+
+/// Go's `%.2g`.
+pub(crate) fn two_significant(value: f64) -> String {
+    if let Some(text) = special(value) {
+        return text;
+    }
+    let text = format!("{value:.1e}");
+    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let short = |text: &str| match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text.to_owned(),
+    };
+    if (-4..2).contains(&exponent) {
+        let decimals = usize::try_from(1 - exponent).unwrap_or(0);
+        return short(&format!("{value:.decimals$}"));
+    }
+    format!("{}e{}", short(digits), two_digits(exponent))
+}
+
+/// As a label of `histogram_quantiles` has it: `shortest`, with `.0` where it would look like an integer
+/// (model/labels/float.go, FormatOpenMetricsFloat).
+pub(crate) fn open_metrics(value: f64) -> String {
+    let text = shortest(value);
+    let looks_whole = value.is_finite() && !text.contains(['.', 'e']);
+    if value == 0.0 {
+        "0.0".into()
+    } else if looks_whole {
+        text + ".0"
+    } else {
+        text
+    }
+}
+
+fn special(value: f64) -> Option<String> {
+    if value.is_nan() {
+        return Some("NaN".into());
+    }
+    value.is_infinite().then(|| if value > 0.0 { "+Inf".into() } else { "-Inf".into() })
+}
+
+fn two_digits(exponent: i32) -> String {
+    format!("{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.abs())
 }
 
 /// Whether a float, written out in full, has as many digits as one midway between two shortest texts. With the number of
@@ -67,6 +132,42 @@ fn may_be_midway(value: f64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn floats_read_as_go_writes_them() {
+        for (value, expected) in [
+            (1e21, "1000000000000000000000"),
+            (1e-7, "0.0000001"),
+            (-0.0, "-0"),
+            (6_104_252_345_610_425.0 / 4.0, "1526063086402606.2"),
+        ] {
+            assert_eq!(plain(value), expected);
+        }
+        for (value, expected) in [
+            (1e30, "1e+30"),
+            (0.5, "0.5"),
+            (-1.0, "-1"),
+            (1e20, "1e+20"),
+            (999_999.0, "999999"),
+            (1e6, "1e+06"),
+            (123_456_789.0, "1.23456789e+08"),
+            (1e-4, "0.0001"),
+            (1.5e-5, "1.5e-05"),
+            (f64::INFINITY, "+Inf"),
+        ] {
+            assert_eq!(shortest(value), expected, "{value}");
+        }
+        for (value, expected) in
+            [(3.0, "3"), (12.34, "12"), (123.0, "1.2e+02"), (0.012_3, "0.012"), (1.25e-7, "1.2e-07"), (100.0, "1e+02")]
+        {
+            assert_eq!(two_significant(value), expected, "{value}");
+        }
+        for (value, expected) in
+            [(1.0, "1.0"), (0.0, "0.0"), (0.99, "0.99"), (5.0, "5.0"), (1e9, "1e+09"), (f64::NAN, "NaN")]
+        {
+            assert_eq!(open_metrics(value), expected);
+        }
+    }
 
     /// Go's texts.
     #[test]

@@ -15,6 +15,7 @@ pub mod engine;
 pub mod error;
 pub mod flags;
 mod go_float;
+mod go_math;
 pub mod logging;
 pub mod metrics;
 pub mod plan;

@@ -1,6 +1,6 @@
 //! The operators between two floats.
 
-use super::go_math;
+use crate::go_math;
 use crate::promql::ast::BinaryOp;
 
 /// What an operator gives for two floats.
@@ -45,42 +45,16 @@ pub(super) fn trim_info(sign: &str) -> String {
     format!("PromQL info: incompatible sample types encountered for binary operator \"{sign}\": float {sign} float")
 }
 
-/// Go's math.Max: NaN wins over all but +Inf, and 0 over -0.
-pub(crate) fn go_max(a: f64, b: f64) -> f64 {
-    if a == f64::INFINITY || b == f64::INFINITY {
-        f64::INFINITY
-    } else if a.is_nan() || b.is_nan() {
-        f64::NAN
-    } else if a == 0.0 && b == 0.0 {
-        if a.is_sign_negative() { b } else { a }
-    } else if a > b {
-        a
-    } else {
-        b
-    }
-}
-
-/// Go's math.Min: NaN wins over all but -Inf, and -0 over 0.
-pub(crate) fn go_min(a: f64, b: f64) -> f64 {
-    -go_max(-a, -b)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn special_values_follow_go() {
-        let (nan, inf) = (f64::NAN, f64::INFINITY);
-        assert_eq!(go_max(nan, inf), inf);
-        assert!(go_max(nan, 1.0).is_nan() && go_max(1.0, nan).is_nan() && go_min(nan, 1.0).is_nan());
-        assert_eq!(go_min(nan, -inf), -inf);
-        assert!(go_max(-0.0, 0.0).is_sign_positive() && go_min(0.0, -0.0).is_sign_negative());
-        assert_eq!((go_max(1.0, 2.0), go_min(1.0, 2.0)), (2.0, 1.0));
         let Operation::Arithmetic(modulo) = operation(BinaryOp::Mod) else { panic!("% is arithmetic") };
         assert_eq!(modulo(-5.0, 3.0), -2.0);
         let Operation::Arithmetic(power) = operation(BinaryOp::Pow) else { panic!("^ is arithmetic") };
-        assert_eq!((power(1.0, nan), power(nan, 0.0)), (1.0, 1.0));
+        assert_eq!((power(1.0, f64::NAN), power(f64::NAN, 0.0)), (1.0, 1.0));
         assert!(power(-8.0, 1.0 / 3.0).is_nan());
     }
 }

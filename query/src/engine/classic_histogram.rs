@@ -11,9 +11,10 @@ use super::buckets::{Bucket, Fix, bucket_fraction, bucket_quantile};
 use super::go_sort::go_sort;
 use super::groups::Groups;
 use super::quantile::invalid_quantile;
-use super::{Context, Operator, Source, format, scalar_values};
+use super::{Context, Operator, Source, scalar_values};
 use crate::annotations::{Details, Severity};
 use crate::error::QueryError;
+use crate::go_float;
 use crate::plan::node::{self, HistogramFunction};
 use crate::plan::{METADATA_LABELS, Timeline};
 
@@ -95,7 +96,7 @@ impl ClassicHistogram {
         let mut histograms: Vec<Histogram> = Vec::new();
         for row in rows {
             let bound = row.labels.value(BUCKET_LABEL);
-            let Ok(upper) = bound.parse::<f64>() else {
+            let Ok(upper) = go_float::parse(bound) else {
                 let mut text = format!(
                     "PromQL warning: bucket label \"le\" is missing or has a malformed value of {}",
                     masthead_store::labels::quote(bound)
@@ -175,7 +176,7 @@ impl ClassicHistogram {
     ) -> Result<Vec<Row>, QueryError> {
         let mut by_text: BTreeMap<String, Vec<f64>> = BTreeMap::new();
         for (step, (quantile, value)) in quantiles.iter().zip(values).enumerate() {
-            let cells = match by_text.entry(format::open_metrics(*quantile)) {
+            let cells = match by_text.entry(go_float::open_metrics(*quantile)) {
                 Entry::Occupied(entry) => entry.into_mut(),
                 Entry::Vacant(entry) => {
                     held.grow(row_bytes(values.len()))?;

@@ -4,8 +4,9 @@ use masthead_store::{LabelsBuilder, Reservation};
 
 use super::batch::{ABSENT, BATCH_ROWS, Batch, is_absent, row_bytes};
 use super::groups::{GROUP_BYTES, Groups};
-use super::{Context, Operator, Source, format, pull};
+use super::{Context, Operator, Source, pull};
 use crate::error::QueryError;
+use crate::go_float;
 use crate::plan::node::Aggregate;
 
 /// Counts values.
@@ -97,7 +98,7 @@ impl CountValues {
                     let group = match last {
                         Some((bits, group)) if bits == value.to_bits() => group,
                         _ => {
-                            let labels = builder.set(label, &format::plain(*value)).build();
+                            let labels = builder.set(label, &go_float::plain(*value)).build();
                             let (group, new) = groups.insert(&labels);
                             if new {
                                 held.grow(GROUP_BYTES + size_of::<Counts>() + labels.size_bytes())?;

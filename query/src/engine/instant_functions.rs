@@ -2,9 +2,8 @@
 
 use std::f64::consts::PI;
 
-use super::arithmetic::{go_max, go_min};
 use super::batch::ABSENT;
-use super::go_math;
+use crate::go_math::{self, go_max, go_min};
 
 /// A function of a cell; scalars of the step come beside it. Absent cells are not asked for, and it may answer [`ABSENT`].
 pub(super) type Kernel = fn(f64, &[f64]) -> f64;

@@ -17,8 +17,6 @@ mod column;
 mod count_values;
 mod duplicates;
 mod extended;
-mod format;
-mod go_math;
 mod go_sort;
 pub mod groups;
 mod info;
@@ -55,9 +53,8 @@ use masthead_store::{Budget, Labels, Reservation, Samples, SeriesBatch};
 
 use crate::annotations::Annotations;
 use crate::error::QueryError;
+use crate::go_float;
 use crate::plan::{METADATA_LABELS, Names};
-pub(crate) use arithmetic::{go_max, go_min};
-pub(crate) use go_math::pow;
 pub use loaded::SampleLimit;
 pub use result::evaluate;
 
@@ -156,11 +153,11 @@ pub fn render_forced_monotonicity(details: crate::annotations::Details) -> Strin
     };
     format!(
         ", from buckets {} to {}, with a max diff of {}, over {} samples from {} to {}",
-        format::shortest(buckets.0),
-        format::shortest(buckets.1),
-        format::two_significant(max_difference),
+        go_float::shortest(buckets.0),
+        go_float::shortest(buckets.1),
+        go_float::two_significant(max_difference),
         count as i64,
-        format::rfc3339(times.0),
-        format::rfc3339(times.1)
+        time_functions::rfc3339(times.0),
+        time_functions::rfc3339(times.1)
     )
 }

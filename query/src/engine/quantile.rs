@@ -1,6 +1,6 @@
 //! Quantiles of values.
 
-use super::format;
+use crate::go_float;
 
 /// The quantile `q` of `values` (at least one), which get sorted, NaN first (promql/quantile.go, quantile).
 pub(super) fn quantile(q: f64, values: &mut [f64]) -> f64 {
@@ -24,7 +24,7 @@ pub(super) fn quantile(q: f64, values: &mut [f64]) -> f64 {
 
 /// The warning about a quantile outside of 0..=1.
 pub(super) fn invalid_quantile(value: f64) -> String {
-    format!("PromQL warning: quantile value should be between 0 and 1, got {}", format::shortest(value))
+    format!("PromQL warning: quantile value should be between 0 and 1, got {}", go_float::shortest(value))
 }
 
 #[cfg(test)]

@@ -6,11 +6,12 @@ use super::batch::{ABSENT, Batch, Drain, Row, is_absent, row_bytes};
 use super::go_sort::{by_value, go_sort, value_before};
 use super::groups::{GROUP_BYTES, Groups};
 use super::quantile::{invalid_quantile, quantile};
-use super::{Context, Operator, Source, format, pull, scalar_values};
+use super::{Context, Operator, Source, pull, scalar_values};
 use crate::annotations::Severity;
 use crate::error::QueryError;
 use crate::plan::node::Aggregate;
 use crate::promql::ast::AggregateOp;
+use crate::{go_float, go_math};
 
 /// What a step keeps: the value, and which row it is of.
 type Entry = (f64, u32);
@@ -76,7 +77,7 @@ fn counts(parameter: &[f64]) -> Result<Option<Vec<usize>>, QueryError> {
     // -2^63, and the largest float below 2^63; upstream refuses both (minInt64 and maxInt64).
     const MIN: f64 = -9_223_372_036_854_775_808.0;
     const MAX: f64 = 9_223_372_036_854_774_784.0;
-    let refuse = |value, how| QueryError::Execution(format!("Scalar value {} {how} int64", format::shortest(value)));
+    let refuse = |value, how| QueryError::Execution(format!("Scalar value {} {how} int64", go_float::shortest(value)));
     if limits.min <= MIN {
         return Err(refuse(limits.min, "underflows"));
     }
@@ -96,8 +97,8 @@ struct Limits {
 impl Limits {
     fn of(parameter: &[f64]) -> Self {
         Self {
-            min: parameter.iter().copied().fold(f64::MAX, super::arithmetic::go_min),
-            max: parameter.iter().copied().fold(f64::MIN, super::arithmetic::go_max),
+            min: parameter.iter().copied().fold(f64::MAX, go_math::go_min),
+            max: parameter.iter().copied().fold(f64::MIN, go_math::go_max),
             any_nan: parameter.iter().any(|value| value.is_nan()),
         }
     }
@@ -250,7 +251,7 @@ impl LimitRatio {
         }
         for (value, limit) in [(limits.max, 1.0), (limits.min, -1.0)] {
             if value.abs() > 1.0 && (value > 0.0) == (limit > 0.0) {
-                let (value, limit) = (format::shortest(value), format::shortest(limit));
+                let (value, limit) = (go_float::shortest(value), go_float::shortest(limit));
                 let text =
                     format!("PromQL warning: ratio value should be between -1 and 1, got {value}, capping to {limit}");
                 cx.annotations.add(Severity::Warning, text, self.node.parameter_place);

@@ -2,10 +2,11 @@
 
 use masthead_store::{Labels, Reservation};
 
-use super::arithmetic::{Operation, go_max, go_min, operation, trim_info};
+use super::arithmetic::{Operation, operation, trim_info};
 use super::batch::{ABSENT, Batch, is_absent, row_bytes};
 use super::{Context, Operator, Source, pull, scalar_values};
 use crate::error::QueryError;
+use crate::go_math::{go_max, go_min};
 use crate::plan::Timeline;
 use crate::plan::node::Map;
 use crate::promql::ast::BinaryOp;

@@ -1,5 +1,7 @@
 //! Functions of a time in seconds since the Unix epoch, by name. All is UTC, in the proleptic Gregorian calendar.
 
+use masthead_store::Millis;
+
 /// A row of the table.
 pub(super) struct TimeFunction {
     /// Name in PromQL.
@@ -31,6 +33,13 @@ const DAY: i64 = 86_400;
 /// on amd64 puts it as well: `year(vector(NaN))` is 292277026596.
 fn seconds(time: f64) -> i64 {
     if (i64::MIN as f64..i64::MAX as f64).contains(&time) { time as i64 } else { i64::MAX }
+}
+
+/// Seconds since the epoch of `millis`, as RFC 3339 in UTC. Division rounds towards zero, as Go's.
+pub(super) fn rfc3339(millis: Millis) -> String {
+    let seconds = millis / 1000;
+    let (Civil { year, month, day }, rest) = (Civil::of(seconds), seconds.rem_euclid(DAY));
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
 }
 
 /// A day of the calendar.
@@ -106,6 +115,13 @@ mod tests {
             let got: Vec<f64> = TIME_FUNCTIONS.iter().map(|function| (function.kernel)(*time)).collect();
             assert_eq!(got, expected, "{time}");
         }
+    }
+
+    #[test]
+    fn dates_print() {
+        assert_eq!(rfc3339(1_700_001_693_000), "2023-11-14T22:41:33Z");
+        assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
+        assert_eq!(rfc3339(-86_400_000), "1969-12-31T00:00:00Z");
     }
 
     #[test]

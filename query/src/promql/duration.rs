@@ -4,7 +4,7 @@ use masthead_store::Millis;
 
 use super::ast::{BinaryOp, DurationExpr, DurationKind, UnaryOp};
 use super::number::to_nanoseconds;
-use crate::engine::{go_max, go_min, pow};
+use crate::go_math::{self, go_max, go_min, pow};
 
 /// The times of a query that durations may depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +21,7 @@ impl QueryTimes {
     /// From start to end in seconds, at most what Go's durations hold: its `Time.Sub` saturates.
     pub fn range_seconds(&self) -> f64 {
         const MILLIS_MAX: i64 = i64::MAX / 1_000_000;
-        go_seconds(self.end.saturating_sub(self.start).clamp(-MILLIS_MAX, MILLIS_MAX))
+        go_math::seconds(self.end.saturating_sub(self.start).clamp(-MILLIS_MAX, MILLIS_MAX))
     }
 }
 
@@ -59,7 +59,7 @@ fn fault(expr: &DurationExpr, message: &str) -> String {
 fn seconds(expr: &DurationExpr, times: &QueryTimes) -> Result<f64, String> {
     Ok(match &expr.kind {
         DurationKind::Number(number) => number.value,
-        DurationKind::Step => go_seconds(times.step),
+        DurationKind::Step => go_math::seconds(times.step),
         DurationKind::Range => times.range_seconds(),
         DurationKind::MinOf(a, b) => go_min(seconds(a, times)?, seconds(b, times)?),
         DurationKind::MaxOf(a, b) => go_max(seconds(a, times)?, seconds(b, times)?),
@@ -80,11 +80,6 @@ fn seconds(expr: &DurationExpr, times: &QueryTimes) -> Result<f64, String> {
             }
         }
     })
-}
-
-/// Milliseconds as Go's `Duration.Seconds` gives them: whole seconds and the rest apart.
-fn go_seconds(time: Millis) -> f64 {
-    (time / 1000) as f64 + (time % 1000) as f64 / 1000.0
 }
 
 #[cfg(test)]

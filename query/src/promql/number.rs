@@ -2,7 +2,7 @@
 
 use masthead_store::labels::quote;
 
-use crate::go_float;
+use crate::go_float::{self, Fault, underscores_are_fine};
 
 /// Nanoseconds in a second.
 const SECOND: u64 = 1_000_000_000;
@@ -18,33 +18,18 @@ const UNITS: [(&str, u64); 7] = [
     ("ms", SECOND / 1000),
 ];
 
-/// Go's NaN, which is not Rust's.
-const NAN: f64 = f64::from_bits(0x7ff8_0000_0000_0001);
-
 /// The value of a number token: Go's `ParseInt` with base 0, else its `ParseFloat`. The error is Go's.
 pub(super) fn parse_number(text: &str) -> Result<f64, String> {
     if let Some(integer) = parse_integer(text) {
         return Ok(integer as f64);
     }
-    let fault = |reason: &str| Err(format!("strconv.ParseFloat: parsing {}: {reason}", quote(text)));
-    if !underscores_are_fine(text) {
-        return fault("invalid syntax");
-    }
-    let plain = text.replace('_', "");
-    if is_hexadecimal(&plain) {
-        // Go wants an exponent `p` here, and the lexer takes none.
-        return fault("invalid syntax");
-    }
-    match plain.parse::<f64>() {
-        Ok(value) if value.is_infinite() && plain.contains(|c: char| c.is_ascii_digit()) => fault("value out of range"),
-        Ok(value) if value.is_nan() => Ok(NAN),
-        Ok(value) => Ok(value),
-        Err(_) => fault("invalid syntax"),
-    }
-}
-
-fn is_hexadecimal(text: &str) -> bool {
-    text.starts_with("0x") || text.starts_with("0X")
+    go_float::parse(text).map_err(|fault| {
+        let reason = match fault {
+            Fault::Syntax => "invalid syntax",
+            Fault::Range => "value out of range",
+        };
+        format!("strconv.ParseFloat: parsing {}: {reason}", quote(text))
+    })
 }
 
 /// `strconv.ParseInt(text, 0, 64)`; None where that fails.
@@ -69,34 +54,6 @@ fn parse_integer(text: &str) -> Option<i64> {
         return None;
     }
     i64::from_str_radix(digits, base).ok()
-}
-
-/// Go's rule for underscores: only between digits, where a base prefix counts as one (strconv, underscoreOK).
-fn underscores_are_fine(text: &str) -> bool {
-    if !text.contains('_') {
-        return true;
-    }
-    let bytes = text.as_bytes();
-    let prefixed = bytes[0] == b'0' && bytes.get(1).is_some_and(|b| b"bBoOxX".contains(b));
-    let hexadecimal = prefixed && is_hexadecimal(text);
-    // What stood before: '0' a digit, '_' an underscore, '!' anything else.
-    let mut before = if prefixed { b'0' } else { b'^' };
-    for byte in &bytes[if prefixed { 2 } else { 0 }..] {
-        if byte.is_ascii_digit() || hexadecimal && byte.is_ascii_hexdigit() {
-            before = b'0';
-        } else if *byte == b'_' {
-            if before != b'0' {
-                return false;
-            }
-            before = b'_';
-        } else {
-            if before == b'_' {
-                return false;
-            }
-            before = b'!';
-        }
-    }
-    before != b'_'
 }
 
 /// The value of a duration token, in seconds. The error is upstream's (prometheus/common model/time.go, ParseDuration).
@@ -160,24 +117,6 @@ pub(super) fn to_nanoseconds(seconds: f64) -> i64 {
 /// Go's conversion on amd64: what does not fit becomes the smallest number.
 pub(super) fn to_i64(value: f64) -> i64 {
     if value >= -(2f64.powi(63)) && value < 2f64.powi(63) { value as i64 } else { i64::MIN }
-}
-
-/// A float as Go's `FormatFloat(v, 'f', -1, 64)`.
-pub(super) fn format_float(value: f64) -> String {
-    if value.is_infinite() {
-        return if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
-    }
-    if value.is_nan() { "NaN".to_owned() } else { go_float::plain(value) }
-}
-
-/// A float as Go's `%v`: shortest, with an exponent below 1e-4 and from 1e6 on.
-pub(super) fn format_shortest(value: f64) -> String {
-    if value == 0.0 || !value.is_finite() || (1e-4..1e6).contains(&value.abs()) {
-        return format_float(value);
-    }
-    let (digits, exponent) = go_float::scientific(value);
-    let sign = if exponent < 0 { '-' } else { '+' };
-    format!("{digits}e{sign}{:02}", exponent.unsigned_abs())
 }
 
 #[cfg(test)]
@@ -247,24 +186,5 @@ mod tests {
             assert_eq!(parse_duration(text), Err(error.to_owned()), "{text}");
         }
         assert_eq!(format_duration(-300 * SECOND as i64), "-5m");
-    }
-
-    #[test]
-    fn floats_are_printed_as_go_does() {
-        for (value, fixed, shortest) in [
-            (1.0, "1", "1"),
-            (0.5, "0.5", "0.5"),
-            (1e21, "1000000000000000000000", "1e+21"),
-            (123456.0, "123456", "123456"),
-            (1234567.5, "1234567.5", "1.2345675e+06"),
-            (1.5e-7, "0.00000015", "1.5e-07"),
-            (1_499_125_291_598_393.0 / 8.0, "187390661449799.12", "1.8739066144979912e+14"),
-            (f64::INFINITY, "+Inf", "+Inf"),
-            (f64::NEG_INFINITY, "-Inf", "-Inf"),
-            (f64::NAN, "NaN", "NaN"),
-            (-0.0, "-0", "-0"),
-        ] {
-            assert_eq!((format_float(value).as_str(), format_shortest(value).as_str()), (fixed, shortest));
-        }
     }
 }

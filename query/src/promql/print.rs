@@ -11,8 +11,9 @@ use super::ast::{
     Aggregate, At, Binary, Cardinality, DurationExpr, DurationKind, Expr, ExprKind, MatrixSelector, NumberLiteral,
     Subquery, UnaryOp, VectorSelector,
 };
-use super::number::{format_duration, format_float, format_shortest, to_i64, to_nanoseconds};
+use super::number::{format_duration, to_i64, to_nanoseconds};
 use super::quote::quote_literal;
+use crate::go_float;
 
 impl Display for Expr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -48,7 +49,7 @@ fn separated<T: Display>(f: &mut Formatter<'_>, parts: impl IntoIterator<Item = 
 impl Display for NumberLiteral {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         if !self.duration {
-            return f.write_str(&format_float(self.value));
+            return f.write_str(&go_float::plain(self.value));
         }
         if self.value < 0.0 {
             f.write_str("-")?;
@@ -212,11 +213,11 @@ impl Binary {
             f.write_str(")")?;
         }
         match (matching.fill_left, matching.fill_right) {
-            (Some(left), Some(right)) if left == right => write!(f, " fill ({})", format_shortest(left)),
+            (Some(left), Some(right)) if left == right => write!(f, " fill ({})", go_float::shortest(left)),
             (left, right) => {
                 for (value, side) in [(left, "left"), (right, "right")] {
                     if let Some(value) = value {
-                        write!(f, " fill_{side} ({})", format_shortest(value))?;
+                        write!(f, " fill_{side} ({})", go_float::shortest(value))?;
                     }
                 }
                 Ok(())

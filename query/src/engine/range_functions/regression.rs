@@ -3,9 +3,9 @@
 use masthead_store::Millis;
 
 use crate::engine::batch::ABSENT;
-use crate::engine::format::fixed;
 use crate::engine::kahan;
 use crate::engine::window::{Step, Window};
+use crate::go_float::fixed;
 
 /// Slope per second.
 pub(super) fn deriv(window: &Window<'_>, _: &mut Step<'_>) -> f64 {

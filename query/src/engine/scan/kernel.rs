@@ -11,6 +11,7 @@ use crate::engine::notes::Notes;
 use crate::engine::range_functions::{self, RangeFunction, Run, StartTimestamps};
 use crate::engine::{extended, lookup};
 use crate::error::QueryError;
+use crate::go_math;
 use crate::plan::{ScanFunction, ScanSpec};
 use crate::promql::ast::RangeExtension;
 
@@ -73,7 +74,7 @@ impl Kernel {
         } else {
             WindowTimes::of(spec, spec.range)
         };
-        let range_seconds = go_seconds(spec.range);
+        let range_seconds = go_math::seconds(spec.range);
         Ok(Self { times, range_seconds, with_start_timestamps: wanted && spec.use_start_timestamps, kind })
     }
 
@@ -117,9 +118,4 @@ impl Kernel {
             Kind::Nothing => out.fill(ABSENT),
         }
     }
-}
-
-/// Go's `Duration.Seconds`: whole seconds and the rest are turned into floats apart.
-fn go_seconds(millis: masthead_store::Millis) -> f64 {
-    (millis / 1000) as f64 + ((millis % 1000) * 1_000_000) as f64 / 1e9
 }

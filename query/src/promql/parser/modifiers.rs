@@ -1,10 +1,11 @@
 //! What stands behind an operand: ranges, subqueries, `offset`, `@`, `anchored`, `smoothed`.
 
 use super::super::ast::{At, DurationExpr, Expr, ExprKind, MatrixSelector, RangeExtension, Span, Subquery};
-use super::super::number::{format_float, to_i64};
+use super::super::number::to_i64;
 use super::super::token::{Kind, Token};
 use super::duration::DURATION_WORDS;
 use super::{Node, Parsed, Parser, Stop, fault};
+use crate::go_float;
 
 impl Parser<'_> {
     /// `node` with all the modifiers that follow it.
@@ -134,7 +135,7 @@ impl Parser<'_> {
     fn time(&mut self, expr: Span) -> Parsed<At> {
         let value = self.signed_number()?;
         if value.is_nan() || value.abs() >= 2f64.powi(63) {
-            let shown = if value.is_finite() { format!("{value:.6}") } else { format_float(value) };
+            let shown = if value.is_finite() { format!("{value:.6}") } else { go_float::plain(value) };
             return Err(fault(expr, format!("timestamp out of bounds for @ modifier: {shown}")));
         }
         Ok(At::Time(to_i64((value * 1000.0).round())))

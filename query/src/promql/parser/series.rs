@@ -3,6 +3,7 @@
 use masthead_store::Labels;
 use masthead_store::histogram::{CounterResetHint, Histogram, Span as BucketSpan};
 use masthead_store::labels::{METRIC_NAME, quote};
+use masthead_store::samples::STALE;
 
 use super::super::ast::{BinaryOp, Span};
 use super::super::error::Fault;
@@ -12,9 +13,6 @@ use super::{Parsed, Parser, Stop, fault};
 
 /// Most values that one description may give.
 const VALUES_MAX: usize = 1_000_000;
-
-/// The stale marker of floats (model/value).
-const STALE: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
 
 impl Parser<'_> {
     /// A whole series description.

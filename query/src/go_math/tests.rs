@@ -53,3 +53,13 @@ fn every_bit_is_as_go_gives_it() {
     assert!(rows > 2500, "{rows} rows");
     assert!(wrong.is_empty(), "{} of {rows}:\n{}", wrong.len(), wrong.join("\n"));
 }
+
+#[test]
+fn extremes_follow_go() {
+    let (nan, inf) = (f64::NAN, f64::INFINITY);
+    assert_eq!(go_max(nan, inf), inf);
+    assert!(go_max(nan, 1.0).is_nan() && go_max(1.0, nan).is_nan() && go_min(nan, 1.0).is_nan());
+    assert_eq!(go_min(nan, -inf), -inf);
+    assert!(go_max(-0.0, 0.0).is_sign_positive() && go_min(0.0, -0.0).is_sign_negative());
+    assert_eq!((go_max(1.0, 2.0), go_min(1.0, 2.0)), (2.0, 1.0));
+}

@@ -13,15 +13,17 @@ mod trigonometric;
 
 use std::f64::consts::{LOG2_E, LOG10_E};
 
-pub(super) use hyperbolic::{acosh, asinh, atanh, cosh, sinh, tanh};
-pub(super) use trigonometric::{acos, asin, atan, atan2, cos, sin, tan};
+use masthead_store::Millis;
+
+pub(crate) use hyperbolic::{acosh, asinh, atanh, cosh, sinh, tanh};
+pub(crate) use trigonometric::{acos, asin, atan, atan2, cos, sin, tan};
 
 const LN2_HI: f64 = f64::from_bits(0x3fe6_2e42_fee0_0000);
 const LN2_LO: f64 = f64::from_bits(0x3dea_39ef_3579_3c76);
 const FRACTION_MASK: u64 = 0x000f_ffff_ffff_ffff;
 
 /// e to the power of `x`: as on processors with fused multiply-add (math/exp_amd64.s).
-pub(super) fn exp(x: f64) -> f64 {
+pub(crate) fn exp(x: f64) -> f64 {
     const LN2_UPPER: f64 = 0.693_147_180_559_662_956_511_601_805_686_950_683_593_75;
     const LN2_LOWER: f64 = 0.282_352_905_630_315_771_225_884_481_750_134_360_255_254_120_68e-12;
     /// 1/8!, 1/7!, ... 1/2!, 1/1!
@@ -67,7 +69,7 @@ fn scale_exp(y: f64, exponent: i64) -> f64 {
 }
 
 /// Natural logarithm (math/log_amd64.s). Denormal numbers are read as if their leading bit were there, as Go does.
-pub(super) fn ln(x: f64) -> f64 {
+pub(crate) fn ln(x: f64) -> f64 {
     if x == 0.0 {
         return f64::NEG_INFINITY;
     }
@@ -108,7 +110,7 @@ const LOG_TERMS: [f64; 7] = [
 ];
 
 /// Logarithm to base 2; exact for powers of 2.
-pub(super) fn log2(x: f64) -> f64 {
+pub(crate) fn log2(x: f64) -> f64 {
     let (fraction, exponent) = split(x);
     if fraction == 0.5 {
         return f64::from(exponent - 1);
@@ -117,7 +119,7 @@ pub(super) fn log2(x: f64) -> f64 {
 }
 
 /// Logarithm to base 10.
-pub(super) fn log10(x: f64) -> f64 {
+pub(crate) fn log10(x: f64) -> f64 {
     ln(x) * LOG10_E
 }
 
@@ -313,4 +315,29 @@ fn join(fraction: f64, exponent: i64) -> f64 {
 
 fn normalize(x: f64) -> (f64, i32) {
     if x.abs() < f64::MIN_POSITIVE { (x * 4_503_599_627_370_496.0, -52) } else { (x, 0) }
+}
+
+/// Go's math.Max: NaN wins over all but +Inf, and 0 over -0.
+pub(crate) fn go_max(a: f64, b: f64) -> f64 {
+    if a == f64::INFINITY || b == f64::INFINITY {
+        f64::INFINITY
+    } else if a.is_nan() || b.is_nan() {
+        f64::NAN
+    } else if a == 0.0 && b == 0.0 {
+        if a.is_sign_negative() { b } else { a }
+    } else if a > b {
+        a
+    } else {
+        b
+    }
+}
+
+/// Go's math.Min: NaN wins over all but -Inf, and -0 over 0.
+pub(crate) fn go_min(a: f64, b: f64) -> f64 {
+    -go_max(-a, -b)
+}
+
+/// Go's `Duration.Seconds` of so many ms: whole seconds and the rest are turned into floats apart.
+pub(crate) fn seconds(millis: Millis) -> f64 {
+    (millis / 1000) as f64 + (millis % 1000) as f64 / 1000.0
 }
