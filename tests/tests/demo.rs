@@ -98,6 +98,7 @@ fn a_newcomer_sees_three_clusters_and_then_one_of_them_missing() {
     let answers: Vec<String> = commands.iter().map(|command| shell(command)).collect();
     for (command, answer) in commands.iter().zip(&answers) {
         assert!(answer.contains("success"), "{command} answers {answer}");
+        assert!(!answer.contains("\"warnings\"") && !answer.contains("\"infos\""), "{command} answers {answer}");
     }
     assert_eq!(demo.clusters("count by (cluster) (up)", None), CLUSTERS, "{answers:?}");
 

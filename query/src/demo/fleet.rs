@@ -1,9 +1,11 @@
 //! The synthetic fleet: every value is a pure function of seed and time, so history and live part join without a step.
 //!
 //! Counters are integrals in closed form (a base rate with a daily and a shorter wave), taken since the last restart of
-//! their pod; histograms are fixed distributions of the same integrals; so any time can be asked for by itself.
+//! their pod; histograms are fixed distributions of the same integrals, counted bucket by bucket; so any time can be asked
+//! for by itself.
 
 use std::f64::consts::TAU;
+use std::sync::Arc;
 
 use masthead_store::labels::METRIC_NAME;
 use masthead_store::{Labels, Millis};
@@ -45,6 +47,8 @@ const BOUNDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 const CODES: [(&str, f64); 2] = [("404", 0.012), ("500", 0.002)];
 /// During the burst this share of checkout's requests in the second cluster fails with 500.
 const BURST_SHARE: f64 = 0.35;
+/// During the burst latencies are so many times as long.
+const BURST_SLOWDOWN: f64 = 12.0;
 
 /// One Prometheus server of the fleet.
 #[derive(Debug, Clone)]
@@ -65,7 +69,7 @@ pub(super) struct Metric {
 }
 
 /// How the value of a series follows from the time.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum Shape {
     Constant(f64),
     /// `base` swinging by `swing` with a period in seconds, never below 0.
@@ -83,6 +87,14 @@ enum Shape {
         burst_share: f64,
         scale: f64,
         round: bool,
+    },
+    /// Those of a flow's events since the last restart that took no longer than the bounds up to this one, all for
+    /// `BOUNDS.len()`.
+    Latencies {
+        flow: Flow,
+        /// Share of each bucket alone, outside of the burst and within it.
+        shares: Arc<[(f64, f64)]>,
+        bound: usize,
     },
     /// Restarts of a pod since the epoch of its life.
     Restarts {
@@ -120,24 +132,43 @@ impl Flow {
     fn burst_integral(&self, t: f64) -> f64 {
         self.integral(t.clamp(self.burst.0, self.burst.1)) - self.integral(self.burst.0)
     }
+
+    /// Events since the last restart: outside of the burst, and within it.
+    fn events(&self, t: f64) -> (f64, f64) {
+        let from = self.restart_before(t);
+        let within = self.burst_integral(t) - self.burst_integral(from);
+        (self.integral(t) - self.integral(from) - within, within)
+    }
+}
+
+/// The share of the requests that each bucket counts alone, the last one those beyond all bounds: a log-logistic distribution.
+fn bucket_shares(median: f64) -> Vec<f64> {
+    let below = |bound: &f64| 1.0 / (1.0 + (median / bound).powf(2.2));
+    let mut last = 0.0;
+    BOUNDS.iter().map(below).chain([1.0]).map(|share| share - std::mem::replace(&mut last, share)).collect()
 }
 
 impl Metric {
     /// The value at a time in ms.
     pub(super) fn value(&self, time: Millis) -> f64 {
         let t = time as f64 / 1000.0;
-        match self.shape {
-            Shape::Constant(value) => value,
+        match &self.shape {
+            Shape::Constant(value) => *value,
             Shape::Wave { base, swing, period, phase, round } => {
                 let slow = (TAU * t / period + phase).sin();
                 let fast = (TAU * t / (period / 9.7) + phase * 3.0).sin();
                 let value = (base + swing * (0.8 * slow + 0.2 * fast)).max(0.0);
-                if round { value.round() } else { (value * 1e4).round() / 1e4 }
+                if *round { value.round() } else { (value * 1e4).round() / 1e4 }
             }
             Shape::Count { flow, share, burst_share, scale, round } => {
-                let events = |at: f64| share * flow.integral(at) + (burst_share - share) * flow.burst_integral(at);
-                let value = (events(t) - events(flow.restart_before(t))) * scale;
-                if round { value.floor() } else { (value * 1e4).floor() / 1e4 }
+                let (events, within) = flow.events(t);
+                let value = (share * events + burst_share * within) * scale;
+                if *round { value.floor() } else { (value * 1e4).floor() / 1e4 }
+            }
+            Shape::Latencies { flow, shares, bound } => {
+                let (events, within) = flow.events(t);
+                // Bucket by bucket in whole numbers, as a client counts: each rise of a bucket is one of those above it too.
+                shares[..=*bound].iter().map(|(share, in_burst)| (share * events + in_burst * within).floor()).sum()
             }
             Shape::Restarts { life, phase } => ((t - phase / TAU * life) / life).floor() % 100.0,
         }
@@ -227,17 +258,17 @@ impl Member {
                 code(CODES[0].0, CODES[0].1, CODES[0].1);
                 code(CODES[1].0, CODES[1].1, CODES[1].1 + BURST_SHARE);
             }
-            // Log-logistic latencies: the share below a bound has a closed form; in the burst requests are slower by far.
-            let below = |bound: f64, median: f64| 1.0 / (1.0 + (median / bound).powf(2.2));
-            for bound in BOUNDS {
-                let labels = [target[0], target[1], ("le", &*bound.to_string())];
-                let shape = count(below(bound, median), below(bound, median * 12.0));
-                push(out, "http_request_duration_seconds_bucket", &labels, shape);
+            let in_burst = bucket_shares(median * BURST_SLOWDOWN);
+            let shares: Arc<[_]> = bucket_shares(median).into_iter().zip(in_burst).collect();
+            let latencies = |bound| Shape::Latencies { flow, shares: Arc::clone(&shares), bound };
+            let texts = BOUNDS.iter().map(f64::to_string).chain(["+Inf".to_owned()]);
+            for (bound, le) in texts.enumerate() {
+                let labels = [target[0], target[1], ("le", le.as_str())];
+                push(out, "http_request_duration_seconds_bucket", &labels, latencies(bound));
             }
-            let labels = [target[0], target[1], ("le", "+Inf")];
-            push(out, "http_request_duration_seconds_bucket", &labels, count(1.0, 1.0));
-            push(out, "http_request_duration_seconds_count", &target, count(1.0, 1.0));
-            let sum = Shape::Count { flow, share: 1.0, burst_share: 12.0, scale: median * 1.4, round: false };
+            push(out, "http_request_duration_seconds_count", &target, latencies(BOUNDS.len()));
+            let burst_share = BURST_SLOWDOWN;
+            let sum = Shape::Count { flow, share: 1.0, burst_share, scale: median * 1.4, round: false };
             push(out, "http_request_duration_seconds_sum", &target, sum);
             self.pod(service, &name, flow, out);
         }
@@ -321,10 +352,10 @@ mod tests {
     const STARTED: Millis = 1_700_000_000_000;
 
     #[test]
-    fn counters_fall_only_at_restarts_and_buckets_are_cumulative() {
+    fn counters_fall_only_at_restarts() {
         for member in Member::all(1, STARTED) {
             for metric in member.metrics() {
-                let Shape::Count { flow, .. } = metric.shape else { continue };
+                let (Shape::Count { flow, .. } | Shape::Latencies { flow, .. }) = &metric.shape else { continue };
                 let times: Vec<_> = member.scrapes(STARTED - 6 * HOUR, STARTED).collect();
                 for pair in times.windows(2) {
                     let restarted =
@@ -333,6 +364,40 @@ mod tests {
                     assert!(restarted || before <= after, "{} falls from {before} to {after}", metric.labels);
                     assert!(after >= 0.0, "{} is {after}", metric.labels);
                 }
+            }
+        }
+    }
+
+    /// What a bucket counts the next ones count too, in all and from any scrape to the next, the burst included.
+    #[test]
+    fn buckets_are_cumulative_and_so_are_their_rises() {
+        let member = &Member::all(1, STARTED)[2];
+        let metrics = member.metrics();
+        let of = |name: &str| -> Vec<&Metric> {
+            let mut found: Vec<_> = metrics.iter().filter(|m| m.labels.metric_name() == name).collect();
+            found.sort_by_cached_key(|m| {
+                let bound: f64 = m.labels.get("le").map_or(0.0, |le| le.parse().unwrap());
+                (m.labels.value("instance").to_owned(), bound.to_bits())
+            });
+            found
+        };
+        let times: Vec<_> = member.scrapes(STARTED - HOUR, STARTED).collect();
+        let counts = of("http_request_duration_seconds_count");
+        let buckets = of("http_request_duration_seconds_bucket");
+        assert_eq!(buckets.len(), counts.len() * (BOUNDS.len() + 1));
+        for (buckets, count) in buckets.chunks(BOUNDS.len() + 1).zip(counts) {
+            let Shape::Latencies { flow, .. } = &count.shape else { panic!("{}", count.labels) };
+            for pair in times.windows(2) {
+                let values = pair.iter().map(|t| buckets.iter().map(|bucket| bucket.value(*t)).collect::<Vec<_>>());
+                let [before, after] = values.collect::<Vec<_>>().try_into().unwrap();
+                assert!(
+                    after.is_sorted() && after.last() == Some(&count.value(pair[1])),
+                    "{}: {after:?}",
+                    count.labels
+                );
+                let restarts = pair.iter().map(|t| flow.restart_before(*t as f64 / 1000.0)).collect::<Vec<_>>();
+                let rises: Vec<f64> = after.iter().zip(&before).map(|(after, before)| after - before).collect();
+                assert!(restarts[0] != restarts[1] || rises.is_sorted(), "{}: {rises:?}", count.labels);
             }
         }
     }
