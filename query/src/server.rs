@@ -25,6 +25,7 @@ use crate::api::{self, Api};
 use crate::config::Config;
 use crate::error::QueryError;
 use crate::metrics::Metrics;
+use crate::querier::Querier;
 use crate::stores::StoreSet;
 
 /// HTTP connections at once; more wait to be accepted.
@@ -105,7 +106,8 @@ impl Server {
         let config = Arc::new(config);
         let stores = Arc::new(stores);
         let metrics = Arc::new(Metrics::new(config.limits.memory));
-        let api = Arc::new(Api::new(config.clone(), stores.clone(), metrics, memory.clone())?);
+        let querier = Querier::new(config.clone(), stores.clone(), metrics, memory.clone())?;
+        let api = Arc::new(Api::new(querier));
         let (http, http_address) = listen("http-address", &config.listen.http).await?;
         let grpc = match &config.listen.grpc {
             Some(address) => Some(listen("grpc-address", address).await?),

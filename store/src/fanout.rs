@@ -46,11 +46,27 @@ impl FanOutOptions {
 /// The merged series of all stores, ascending by labels, and who gave them. Dropping it ends the work behind it.
 pub struct Feed {
     parcels: mpsc::UnboundedReceiver<Result<Parcel, LimitExceeded>>,
-    record: Arc<Mutex<Record>>,
-    /// The end was seen.
-    ended: bool,
+    progress: Progress,
     /// Holds the one task; aborts it when dropped.
     _task: JoinSet<()>,
+}
+
+/// Who was asked for a selection and how that goes, from the asking on. Clones look at the same selection.
+#[derive(Clone, Default)]
+pub struct Progress(Arc<Mutex<Record>>);
+
+impl Progress {
+    /// The coverage as it stands, which is final once the selection was read to its end. A store that is unfinished, since we
+    /// stopped, counts as complete with what it gave; or as failed with `late`, where that is why we stopped.
+    pub fn coverage(&self, late: Option<&StoreError>) -> Coverage {
+        let mut coverage = Coverage::default();
+        coverage.merge(Coverage { asked: self.lock().entries.iter().map(|entry| entry.asked(late)).collect() });
+        coverage
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Record> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A batch and its space in the buffer.
@@ -81,7 +97,7 @@ pub fn fan_out(stores: &[Arc<dyn Store>], request: Arc<Select>, budget: &Budget,
         }
         record.entries.push(entry);
     }
-    let record = Arc::new(Mutex::new(record));
+    let progress = Progress(Arc::new(Mutex::new(record)));
     let (sender, parcels) = mpsc::unbounded_channel();
     let space = (options.buffer_bytes / SPACE_UNIT).clamp(1, u32::MAX as usize >> 4);
     let work = Work {
@@ -92,12 +108,12 @@ pub fn fan_out(stores: &[Arc<dyn Store>], request: Arc<Select>, budget: &Budget,
         space: Arc::new(Semaphore::new(space)),
         space_units: space,
         left: if request.limit == 0 { usize::MAX } else { request.limit },
-        record: record.clone(),
+        progress: progress.clone(),
         options: *options,
     };
     let mut task = JoinSet::new();
     task.spawn(Box::pin(work.run()));
-    Feed { parcels, record, ended: false, _task: task }
+    Feed { parcels, progress, _task: task }
 }
 
 impl Feed {
@@ -116,35 +132,34 @@ impl Feed {
     }
 
     fn open(&mut self, parcel: Option<Result<Parcel, LimitExceeded>>) -> Result<Option<SeriesBatch>, LimitExceeded> {
-        self.ended |= parcel.is_none();
+        let mut record = self.progress.lock();
+        if parcel.is_none() && !record.settled {
+            // The task died without a word; what it did not finish is lacking.
+            record.fail_unfinished(&StoreError::new(
+                StoreErrorKind::Unavailable,
+                "merge series: the merge has broken off",
+            ));
+        }
         Ok(parcel.transpose()?.map(|parcel| parcel.batch))
     }
 
-    /// Who was asked and how it went. Read to its end, the feed gives the final word. Dropped before, a store that was not
-    /// finished because we stopped has not failed: it counts as complete with what it gave.
+    /// Who was asked and how it went, final where the feed was read to its end; see [`Progress::coverage`].
     pub fn coverage(self) -> Coverage {
-        let mut record = lock(&self.record);
-        if self.ended && !record.settled {
-            // The task died without a word; what it did not finish is lacking.
-            let error = StoreError::new(StoreErrorKind::Unavailable, "merge series: the merge has broken off");
-            record.fail_unfinished(&error);
-        }
-        let mut coverage = Coverage::default();
-        coverage.merge(Coverage { asked: record.entries.iter().map(Entry::asked).collect() });
-        coverage
+        self.progress.coverage(None)
+    }
+
+    /// Who was asked and how that goes.
+    pub fn progress(&self) -> Progress {
+        self.progress.clone()
     }
 }
 
-/// How the stores of a feed are doing.
+/// How the stores of a selection are doing.
 #[derive(Default)]
 struct Record {
     entries: Vec<Entry>,
     /// The task came to an end of its own.
     settled: bool,
-}
-
-fn lock(record: &Mutex<Record>) -> MutexGuard<'_, Record> {
-    record.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Record {
@@ -221,11 +236,15 @@ impl Entry {
         }
     }
 
-    fn asked(&self) -> Asked {
+    fn asked(&self, late: Option<&StoreError>) -> Asked {
+        let unfinished = || match late {
+            Some(error) => Outcome::Failed { error: error.clone(), since: None },
+            None => self.complete(),
+        };
         Asked {
             store: self.store.clone(),
             label_sets: self.label_sets.clone(),
-            outcome: self.outcome.clone().unwrap_or_else(|| self.complete()),
+            outcome: self.outcome.clone().unwrap_or_else(unfinished),
             gaps: self.gaps.clone(),
         }
     }
@@ -257,7 +276,7 @@ struct Work {
     space_units: usize,
     /// Series that the request's limit leaves.
     left: usize,
-    record: Arc<Mutex<Record>>,
+    progress: Progress,
     options: FanOutOptions,
 }
 
@@ -273,7 +292,7 @@ impl Work {
     async fn run(mut self) {
         let ended = timeout_at(self.options.deadline, Box::pin(self.drive())).await;
         {
-            let mut record = lock(&self.record);
+            let mut record = self.progress.lock();
             record.settled = true;
             if ended.is_err() {
                 record.fail_unfinished(&StoreError::new(
@@ -361,7 +380,7 @@ impl Work {
                 let (series, bytes) = (batch.series.len(), batch.held.bytes());
                 match self.merge.push(source, batch) {
                     Ok(()) => {
-                        let entry = &mut lock(&self.record).entries[store];
+                        let entry = &mut self.progress.lock().entries[store];
                         entry.series += series;
                         entry.bytes += bytes;
                         self.sources[source].stream = Some(stream);
@@ -378,7 +397,7 @@ impl Work {
         };
         drop(stream);
         self.merge.close(source);
-        let entry = &mut lock(&self.record).entries[store];
+        let entry = &mut self.progress.lock().entries[store];
         entry.open -= 1;
         match failed {
             Some(error) => {
@@ -395,7 +414,7 @@ fn silent(silence_max: Duration) -> StoreError {
     StoreError::new(StoreErrorKind::Timeout, format!("read series: silent for {silence_max:?}"))
 }
 
-/// The names of all labels that the stores have for `request`, and who gave them.
+/// The names of all labels that the stores have for `request`. Who gave them stands in `progress`.
 ///
 /// Errors: our own budget is used up.
 pub async fn label_names(
@@ -403,12 +422,13 @@ pub async fn label_names(
     request: Arc<Select>,
     budget: &Budget,
     options: &FanOutOptions,
-) -> Result<(LabelStrings, Coverage), LimitExceeded> {
-    ask_labels(stores, &request, budget, options, |store, allowance| store.label_names(request.clone(), allowance))
-        .await
+    progress: &Progress,
+) -> Result<LabelStrings, LimitExceeded> {
+    let ask = |store: &dyn Store, allowance| store.label_names(request.clone(), allowance);
+    ask_labels(stores, &request, budget, (options, progress), ask).await
 }
 
-/// The values of label `name` that the stores have for `request`, and who gave them.
+/// The values of label `name` that the stores have for `request`. Who gave them stands in `progress`.
 ///
 /// Errors: our own budget is used up.
 pub async fn label_values(
@@ -417,33 +437,35 @@ pub async fn label_values(
     request: Arc<Select>,
     budget: &Budget,
     options: &FanOutOptions,
-) -> Result<(LabelStrings, Coverage), LimitExceeded> {
+    progress: &Progress,
+) -> Result<LabelStrings, LimitExceeded> {
     let ask = |store: &dyn Store, allowance| store.label_values(name.into(), request.clone(), allowance);
-    ask_labels(stores, &request, budget, options, ask).await
+    ask_labels(stores, &request, budget, (options, progress), ask).await
 }
 
 async fn ask_labels(
     stores: &[Arc<dyn Store>],
     request: &Select,
     budget: &Budget,
-    options: &FanOutOptions,
+    (options, progress): (&FanOutOptions, &Progress),
     ask: impl Fn(&dyn Store, Allowance) -> LabelAnswer,
-) -> Result<(LabelStrings, Coverage), LimitExceeded> {
+) -> Result<LabelStrings, LimitExceeded> {
     let until = Instant::now().checked_add(options.silence_max()).map_or(options.deadline, |t| t.min(options.deadline));
     let allowance = Allowance { budget: budget.clone(), deadline: until };
-    let mut entries = Vec::new();
     let mut answers = FuturesUnordered::new();
     for store in stores {
         let Some((entry, asked)) = Entry::of(&**store, request) else { continue };
+        let mut record = progress.lock();
         if asked {
-            let (index, answer) = (entries.len(), ask(&**store, allowance.clone()));
+            let (index, answer) = (record.entries.len(), ask(&**store, allowance.clone()));
             answers.push(async move { (index, timeout_at(until, answer).await) });
         }
-        entries.push(entry);
+        record.entries.push(entry);
     }
     let mut all = LabelStrings::new(budget);
     while let Some((index, answer)) = answers.next().await {
-        let entry: &mut Entry = &mut entries[index];
+        let mut record = progress.lock();
+        let entry = &mut record.entries[index];
         let late = || StoreError::new(StoreErrorKind::Timeout, "read labels: the time for the answer is up");
         match answer.unwrap_or_else(|_| Err(late())) {
             Ok(mut strings) => {
@@ -460,7 +482,5 @@ async fn ask_labels(
             },
         }
     }
-    let mut coverage = Coverage::default();
-    coverage.merge(Coverage { asked: entries.iter().map(Entry::asked).collect() });
-    Ok((all, coverage))
+    Ok(all)
 }

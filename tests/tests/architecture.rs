@@ -16,7 +16,7 @@ const CRATES: &[(&str, &[&str])] = &[
 const IMPURE: &[&str] = &["tokio", "tonic", "hyper", "object_store", "axum", "tracing"];
 
 /// Where rows are computed in parallel, and the types that carry the pool there.
-const PARALLEL: &[&str] = &["query/src/engine/mod.rs", "query/src/engine/scan", "query/src/querier.rs"];
+const PARALLEL: &[&str] = &["query/src/engine/mod.rs", "query/src/engine/scan", "query/src/querier"];
 
 /// What of the syntax tree is vocabulary that plan and engine share. The tree itself ends in `plan`.
 const VOCABULARY: &[&str] =

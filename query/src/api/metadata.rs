@@ -22,7 +22,7 @@ pub(super) async fn series(api: &Api, call: &Call) -> Result<Reply, ApiError> {
     let request = request(api, params, |fault| invalid("match[]", &fault))?;
     let Some(request) = request else { return Ok(empty(api, call)) };
     let limit = request.limit;
-    let mut answer = api.querier.series(request).await.map_err(ApiError::of)?;
+    let mut answer = api.querier.series(request).await?;
     let truncated = truncate(&mut answer.value, limit);
     let data = Data::Series(std::mem::take(&mut answer.value), answer.held.take());
     Ok(reply(api, call, data, answer, truncated))
@@ -32,7 +32,7 @@ pub(super) async fn series(api: &Api, call: &Call) -> Result<Reply, ApiError> {
 pub(super) async fn label_names(api: &Api, call: &Call) -> Result<Reply, ApiError> {
     let Some(request) = request(api, &call.params, |fault| fault)? else { return Ok(empty(api, call)) };
     let limit = request.limit;
-    let mut answer = api.querier.label_names(request).await.map_err(ApiError::of)?;
+    let mut answer = api.querier.label_names(request).await?;
     let truncated = truncate(&mut answer.value, limit);
     let data = Data::Strings(std::mem::take(&mut answer.value), answer.held.take());
     Ok(reply(api, call, data, answer, truncated))
@@ -46,7 +46,7 @@ pub(super) async fn label_values(api: &Api, call: &Call) -> Result<Reply, ApiErr
     }
     let Some(request) = request(api, &call.params, |fault| fault)? else { return Ok(empty(api, call)) };
     let limit = request.limit;
-    let mut answer = api.querier.label_values(&name, request).await.map_err(ApiError::of)?;
+    let mut answer = api.querier.label_values(&name, request).await?;
     let truncated = truncate(&mut answer.value, limit);
     let data = Data::Strings(std::mem::take(&mut answer.value), answer.held.take());
     Ok(reply(api, call, data, answer, truncated))
@@ -64,7 +64,7 @@ fn request(api: &Api, params: &Params, about_match: impl Fn(String) -> String) -
 
 /// `match[]`: each selector must have a matcher that an absent label does not fulfil.
 fn matcher_sets(api: &Api, params: &Params) -> Result<Vec<Vec<Matcher>>, String> {
-    let options = api.config.parse_options();
+    let options = api.querier.config.parse_options();
     let mut sets = Vec::new();
     for text in params.all("match[]") {
         sets.push(promql::parse_selector(text, &options).map_err(|error| error.to_string())?);

@@ -28,23 +28,16 @@ use axum::response::Response;
 use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Limited};
-use masthead_store::Budget;
 use masthead_store::coverage::Coverage;
 
-use crate::config::Config;
 use crate::error::QueryError;
-use crate::metrics::Metrics;
-use crate::querier::{Cost, Querier};
-use crate::stores::StoreSet;
+use crate::querier::{Cost, Failure, Querier};
 use encode::Success;
 use params::Params;
 
 /// What the handlers share.
 pub struct Api {
-    config: Arc<Config>,
     querier: Querier,
-    stores: Arc<StoreSet>,
-    metrics: Arc<Metrics>,
     ready: AtomicBool,
     stopping: AtomicBool,
     ids: RequestIds,
@@ -122,15 +115,13 @@ pub(crate) struct ApiError {
     error: QueryError,
     /// The text, where it differs from the error's own.
     text: Option<String>,
+    /// Who was asked, where it came to that.
+    coverage: Option<Coverage>,
 }
 
 impl ApiError {
-    fn of(error: QueryError) -> Self {
-        Self { error, text: None }
-    }
-
     fn bad_data(text: String) -> Self {
-        Self::of(QueryError::Invalid(text))
+        Failure { error: QueryError::Invalid(text), coverage: None }.into()
     }
 
     /// Names the parameter that is wrong, if it is one.
@@ -139,6 +130,12 @@ impl ApiError {
             self.text = Some(params::invalid(parameter, text));
         }
         self
+    }
+}
+
+impl From<Failure> for ApiError {
+    fn from(Failure { error, coverage }: Failure) -> Self {
+        Self { error, text: None, coverage }
     }
 }
 
@@ -174,32 +171,26 @@ fn json() -> HeaderValue {
 
 impl Api {
     /// The API over a querier.
-    pub fn new(
-        config: Arc<Config>,
-        stores: Arc<StoreSet>,
-        metrics: Arc<Metrics>,
-        memory: Budget,
-    ) -> Result<Self, QueryError> {
-        let querier = Querier::new(config.clone(), stores.clone(), metrics.clone(), memory)?;
+    pub fn new(querier: Querier) -> Self {
         let (ready, stopping) = (AtomicBool::new(false), AtomicBool::new(false));
-        Ok(Self { config, querier, stores, metrics, ready, stopping, ids: RequestIds::default() })
+        Self { querier, ready, stopping, ids: RequestIds::default() }
     }
 
     /// From now on data is served.
     pub fn set_ready(&self) {
         self.ready.store(true, Ordering::Relaxed);
-        self.metrics.ready.set(1.0);
+        self.querier.metrics.ready.set(1.0);
     }
 
     /// From now on the server is about to end.
     pub fn set_stopping(&self) {
         self.stopping.store(true, Ordering::Relaxed);
-        self.metrics.ready.set(0.0);
+        self.querier.metrics.ready.set(0.0);
     }
 
     /// Queries that run now.
     pub fn in_flight(&self) -> usize {
-        self.metrics.in_flight.get() as usize
+        self.querier.metrics.in_flight.get() as usize
     }
 
     /// Whether data is served.
@@ -209,7 +200,7 @@ impl Api {
 
     /// An answer with its coverage: as header, among the warnings, and in the JSON where that was asked for.
     fn reply(&self, call: &Call, mut success: Success, coverage: Coverage, cost: Cost) -> Reply {
-        let cluster_label = &*self.config.query.cluster_label;
+        let cluster_label = &*self.querier.config.query.cluster_label;
         let mut warnings = coverage::warnings(&coverage, cluster_label);
         warnings.append(&mut success.warnings);
         success.warnings = warnings;
@@ -235,8 +226,8 @@ impl Api {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut reply = Reply::raw(status, json(), Body::from(encode::error_body(kind, &text)));
         reply.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let QueryError::Incomplete(coverage) = &failure.error {
-            let value = coverage::header(coverage, &self.config.query.cluster_label);
+        if let Some(coverage) = &failure.coverage {
+            let value = coverage::header(coverage, &self.querier.config.query.cluster_label);
             reply.headers.insert(HeaderName::from_static(coverage::HEADER), value);
         }
         (reply.outcome, reply.error) = (kind, Some(text));
@@ -265,7 +256,7 @@ pub async fn serve(api: Arc<Api>, request: http::Request<Body>) -> Response {
     };
     let took = start.elapsed();
     if let Some((endpoint, call)) = log {
-        api.metrics.finished(endpoint, reply.outcome, took);
+        api.querier.metrics.finished(endpoint, reply.outcome, took);
         log_line(endpoint, &id, &call, &reply, took);
     }
     if head.uri.path().starts_with("/api/v1/") {

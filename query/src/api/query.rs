@@ -10,7 +10,7 @@ use super::time::{self, Time};
 use super::{Api, ApiError, Call, Reply};
 use crate::plan::Timeline;
 use crate::promql;
-use crate::querier::{Answer, Choices, Cost, Request};
+use crate::querier::{Answer, Choices, Cost, Failure, Request};
 
 /// Steps of a range query, at most, beyond the first.
 const STEPS_MAX: i64 = 11_000;
@@ -83,7 +83,7 @@ fn timeline(params: &Params) -> Result<(Timeline, i64), String> {
 
 /// The time for a query: `timeout`, at most what the operator allows.
 pub(super) fn timeout(api: &Api, params: &Params) -> Result<Duration, String> {
-    let longest = api.config.query.timeout;
+    let longest = api.querier.config.query.timeout;
     if params.get("timeout").is_empty() {
         return Ok(longest);
     }
@@ -93,7 +93,7 @@ pub(super) fn timeout(api: &Api, params: &Params) -> Result<Duration, String> {
 
 /// `lookback_delta` in ms; none, or none above 0, is the default.
 fn lookback(api: &Api, params: &Params) -> Result<i64, String> {
-    let default = api.config.query.lookback_delta;
+    let default = api.querier.config.query.lookback_delta;
     match params.get("lookback_delta") {
         "" => Ok(default),
         text => match time::parse_duration(text) {
@@ -113,9 +113,9 @@ pub(super) fn choices(api: &Api, params: &Params, timeout: Duration) -> Result<C
         () if params.has("replicaLabels[]") => {
             params.all("replicaLabels[]").into_iter().filter(|name| !name.is_empty()).map(Into::into).collect()
         }
-        () => api.config.query.replica_labels.clone(),
+        () => api.querier.config.query.replica_labels.clone(),
     };
-    let partial_response = params.flag_or("partial_response", api.config.query.partial_response)?;
+    let partial_response = params.flag_or("partial_response", api.querier.config.query.partial_response)?;
     Ok(Choices { replica_labels, partial_response, timeout })
 }
 
@@ -125,8 +125,10 @@ async fn answer(api: &Api, call: &Call, request: Request, limit: usize) -> Resul
     }
     let (timeline, instant) = (request.timeline, request.instant);
     let Answer { mut value, mut warnings, infos, coverage, cost, held } =
-        api.querier.run(request).await.map_err(|error| ApiError::of(error).about("query"))?;
-    encode::check(&value).map_err(ApiError::of)?;
+        api.querier.run(request).await.map_err(|failure| ApiError::from(failure).about("query"))?;
+    if let Err(error) = encode::check(&value) {
+        return Err(Failure { error, coverage: Some(coverage) }.into());
+    }
     if encode::truncate(&mut value, limit) {
         warnings.push("results truncated due to limit".to_owned());
     }
@@ -165,7 +167,7 @@ pub(super) async fn exemplars(api: &Api, call: &Call) -> Result<Reply, ApiError>
     if end < start {
         return Err(ApiError::bad_data("end timestamp must not be before start timestamp".to_owned()));
     }
-    let expr = promql::parse(params.get("query"), &api.config.parse_options())
+    let expr = promql::parse(params.get("query"), &api.querier.config.parse_options())
         .map_err(|error| ApiError::bad_data(error.to_string()))?;
     if !expr.has_selector() {
         return Ok(Reply::no_content());

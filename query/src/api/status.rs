@@ -35,7 +35,7 @@ pub(super) async fn build_info(_: &Api, _: &Call) -> Result<Reply, ApiError> {
 
 /// `/api/v1/stores`: by component type as in Thanos, with state and since when besides.
 pub(super) async fn stores(api: &Api, _: &Call) -> Result<Reply, ApiError> {
-    let mut infos: Vec<_> = api.stores.list().iter().map(|store| store.info()).collect();
+    let mut infos: Vec<_> = api.querier.stores.list().iter().map(|store| store.info()).collect();
     infos.sort_by(|a, b| (&a.component, &a.id).cmp(&(&b.component, &b.id)));
     let mut out = b"{".to_vec();
     for group in infos.chunk_by(|a, b| a.component == b.component) {
@@ -96,8 +96,8 @@ pub(super) async fn ready(api: &Api, _: &Call) -> Result<Reply, ApiError> {
 
 /// `/metrics`.
 pub(super) async fn metrics(api: &Api, _: &Call) -> Result<Reply, ApiError> {
-    api.stores.note_states(&api.metrics.stores);
-    let body = api.metrics.render(api.querier.memory.used());
+    api.querier.stores.note_states(&api.querier.metrics.stores);
+    let body = api.querier.metrics.render(api.querier.memory.used());
     let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     Ok(Reply::raw(StatusCode::OK, content_type, Body::from(body)))
 }

@@ -2,10 +2,13 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use masthead_store::testing::MemoryStore;
+use masthead_store::testing::{Fault, FaultyStore, MemoryStore};
 use masthead_store::{Budget, Labels, Samples, Store, StoreError, StoreErrorKind, StoreState};
 
 use super::*;
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::stores::StoreSet;
 
 /// 2023-11-14T22:13:20Z.
 const T: i64 = 1_700_000_000;
@@ -25,12 +28,15 @@ fn east() -> MemoryStore {
     MemoryStore::new("east:10901", &external, &all)
 }
 
-fn dead_west() -> MemoryStore {
+fn west() -> MemoryStore {
     let external = Labels::from_pairs([("cluster", "prod-eu-west"), ("replica", "a")]);
+    MemoryStore::new("west:10901", &external, &[series(&[("__name__", "up")], &[1.0])])
+}
+
+fn dead_west() -> MemoryStore {
     let error = StoreError::new(StoreErrorKind::Unavailable, "connect: refused");
     let since = UNIX_EPOCH + Duration::from_secs(T as u64);
-    MemoryStore::new("west:10901", &external, &[series(&[("__name__", "up")], &[1.0])])
-        .with_state(StoreState::Down { since, error })
+    west().with_state(StoreState::Down { since, error })
 }
 
 fn api_over(stores: Vec<Arc<dyn Store>>, change: impl FnOnce(&mut Config)) -> Arc<Api> {
@@ -40,7 +46,7 @@ fn api_over(stores: Vec<Arc<dyn Store>>, change: impl FnOnce(&mut Config)) -> Ar
     let config = Arc::new(config);
     let metrics = Arc::new(Metrics::new(config.limits.memory));
     let memory = Budget::new("process", config.limits.memory);
-    let api = Api::new(config, Arc::new(StoreSet::fixed(stores)), metrics, memory).unwrap();
+    let api = Api::new(Querier::new(config, Arc::new(StoreSet::fixed(stores)), metrics, memory).unwrap());
     api.set_ready();
     Arc::new(api)
 }
@@ -135,6 +141,67 @@ async fn what_is_missing_is_named_in_header_warning_and_json() {
     assert_eq!((got.status, got.header("masthead-coverage")), (200, "complete"), "{}", got.body);
 }
 
+/// Who asks and gets no answer learns all the same who was asked.
+#[tokio::test]
+async fn failures_behind_the_asking_carry_coverage() {
+    const DUPLICATE: &str = "/api/v1/query?query=up%2Bon(cluster)up&time=1700000060";
+    let partial = "partial; answered=1; asked=2; missing=\"prod-eu-west\"";
+    let many = "query processing would load too many samples into memory in query execution";
+    type Change = fn(&mut Config);
+    let rows: [(&str, Change, u16, &str); 5] = [
+        (DUPLICATE, |_| {}, 422, "found duplicate series for the match group"),
+        ("/api/v1/query?query=up&time=1700000060", |config| config.limits.max_samples = 2, 422, many),
+        (
+            "/api/v1/query_range?query=up&start=1700000000&end=1700000060&step=60",
+            |config| config.limits.query_memory = 1,
+            422,
+            "memory limit",
+        ),
+        ("/api/v1/series?match[]=up", |config| config.limits.query_memory = 1, 422, "memory limit"),
+        ("/api/v1/labels", |config| config.limits.query_memory = 1, 422, "memory limit"),
+    ];
+    for (path, change, status, text) in rows {
+        for (stores, coverage) in [
+            (vec![Arc::new(east()) as Arc<dyn Store>], "complete"),
+            (vec![Arc::new(east()), Arc::new(dead_west())], partial),
+        ] {
+            let got = get(&api_over(stores, change), path).await;
+            assert_eq!((got.status, got.header("masthead-coverage")), (status, coverage), "{path}: {}", got.body);
+            assert!(got.body.contains(text), "{path}: {}", got.body);
+            assert!(got.body.contains(r#""errorType":"execution""#), "{path}: {}", got.body);
+        }
+    }
+}
+
+/// Whose answer was not read to its end when the time is up is missing, and the merge reads no further than the slowest; who
+/// waits for a slot has asked nobody.
+#[tokio::test]
+async fn a_query_out_of_time_names_who_had_not_finished() {
+    let stalled: Arc<dyn Store> = Arc::new(FaultyStore::new(Arc::new(west()), Fault::Stall(0)));
+    let stores = || vec![Arc::new(east()) as Arc<dyn Store>, stalled.clone()];
+    let api = api_over(stores(), |config| config.sources.response_timeout = Duration::ZERO);
+    for path in ["/api/v1/query?query=sum(up)&time=1700000060", "/api/v1/series?match[]=up"] {
+        let got = get(&api, &format!("{path}&timeout=0.1")).await;
+        let late = "partial; answered=0; asked=2; missing=\"prod-eu-west,prod-us-east\"";
+        assert_eq!((got.status, got.header("masthead-coverage")), (503, late), "{path}: {}", got.body);
+        assert_eq!(got.body, error("timeout", "query timed out in expression evaluation"));
+    }
+    let api = api_over(stores(), |config| {
+        config.sources.response_timeout = Duration::ZERO;
+        config.query.max_concurrent = 1;
+    });
+    let running = tokio::spawn({
+        let api = api.clone();
+        async move { get(&api, "/api/v1/query?query=up&time=1700000060&timeout=20").await.status }
+    });
+    while api.in_flight() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let got = get(&api, "/api/v1/query?query=up&timeout=0.05").await;
+    assert_eq!((got.status, got.header("masthead-coverage")), (503, ""), "{}", got.body);
+    running.abort();
+}
+
 #[tokio::test]
 async fn parameters_fail_with_prometheus_texts() {
     let api = api_over(vec![Arc::new(east())], |_| {});
@@ -178,7 +245,11 @@ async fn parameters_fail_with_prometheus_texts() {
     ] {
         let got = get(&api, path).await;
         assert_eq!((got.status, got.body.as_str()), (400, error("bad_data", text).as_str()), "{path}");
-        assert_eq!(got.header("cache-control"), "no-store");
+        assert_eq!(
+            (got.header("cache-control"), got.header("masthead-coverage")),
+            ("no-store", ""),
+            "nobody was asked"
+        );
     }
 }
 
@@ -395,7 +466,7 @@ async fn a_query_that_takes_too_long_ends_and_gives_everything_back() {
     assert_eq!((got.status, got.body), (503, error("timeout", "query timed out in expression evaluation")));
     // The driver is woken; it gives its slot back when it ends.
     for _ in 0..500 {
-        if api.metrics.in_flight.get() == 0.0 && api.querier.memory.used() == 0 {
+        if api.querier.metrics.in_flight.get() == 0.0 && api.querier.memory.used() == 0 {
             return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;

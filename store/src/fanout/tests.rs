@@ -343,9 +343,10 @@ async fn who_cannot_answer_is_named_and_who_cannot_contribute_is_not() {
     assert_eq!(coverage.asked.iter().map(text).collect::<Vec<_>>(), expected);
     assert_eq!(Vec::from_iter(coverage.missing("cluster")), ["c0", "c1", "gap-c2-0"]);
 
-    let (names, coverage) = label_names(&stores, Arc::new(request), &Budget::unlimited(), &options()).await.unwrap();
+    let (budget, progress) = (Budget::unlimited(), Progress::default());
+    let names = label_names(&stores, Arc::new(request), &budget, &options(), &progress).await.unwrap();
     assert_eq!(names.iter().collect::<Vec<_>>(), ["__name__", "cluster", "pod", "replica"]);
-    assert_eq!(failed(&coverage).len(), 2);
+    assert_eq!(failed(&progress.coverage(None)).len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -357,11 +358,12 @@ async fn labels_of_all_stores_but_the_failed() {
     world.push((Arc::new(error), Fault::Error(0)));
     let started = Instant::now();
     let budget = Budget::unlimited();
-    let answer = label_values(&plain(&world), "cluster", Arc::new(select()), &budget, &options()).await;
-    let (values, coverage) = answer.unwrap();
+    let progress = Progress::default();
+    let answer = label_values(&plain(&world), "cluster", Arc::new(select()), &budget, &options(), &progress).await;
+    let values = answer.unwrap();
     assert_eq!(budget.used(), values.size_bytes());
     assert_eq!(values.iter().collect::<Vec<_>>(), ["c0", "c1"]);
-    assert_eq!(Vec::from_iter(failed(&coverage)), ["error-c6-0", "stall-c5-0"]);
+    assert_eq!(Vec::from_iter(failed(&progress.coverage(None))), ["error-c6-0", "stall-c5-0"]);
     assert_eq!(started.elapsed(), Duration::from_secs(5));
 }
 
@@ -370,9 +372,10 @@ async fn labels_of_all_stores_but_the_failed() {
 async fn labels_beyond_our_own_limit_blame_no_store() {
     let stores = plain(&world(0, false));
     let budget = Budget::new("query", 1_000);
-    let refused = label_values(&stores, "pod", Arc::new(select()), &budget, &options()).await.unwrap_err();
+    let progress = Progress::default();
+    let refused = label_values(&stores, "pod", Arc::new(select()), &budget, &options(), &progress).await.unwrap_err();
     assert_eq!((refused.budget, budget.used()), ("query", 0));
-    let (names, _) = label_names(&stores, Arc::new(select()), &budget, &options()).await.unwrap();
+    let names = label_names(&stores, Arc::new(select()), &budget, &options(), &progress).await.unwrap();
     assert_eq!((names.len(), budget.used()), (4, names.size_bytes()));
     drop(names);
     assert_eq!(budget.used(), 0);

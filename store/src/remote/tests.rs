@@ -379,9 +379,9 @@ async fn label_answers_are_sorted_unique_and_fail_with_a_warning() {
         response_timeout: Duration::ZERO,
         deadline: tokio::time::Instant::now() + Duration::from_secs(60),
     };
-    let values = crate::fanout::label_values(&stores, "job", select(&[]), &Budget::unlimited(), &options).await;
-    let (values, coverage) = values.unwrap();
-    assert_eq!((values.iter().collect::<Vec<_>>(), coverage.is_complete()), (vec!["job"], false));
+    let (budget, progress) = (Budget::unlimited(), crate::fanout::Progress::default());
+    let values = crate::fanout::label_values(&stores, "job", select(&[]), &budget, &options, &progress).await.unwrap();
+    assert_eq!((values.iter().collect::<Vec<_>>(), progress.coverage(None).is_complete()), (vec!["job"], false));
 }
 
 /// A peer that restarts, or closes its connection for being old, breaks the next question at most where it cannot be told

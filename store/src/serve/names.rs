@@ -9,7 +9,7 @@ use masthead_proto::thanos::{
 use tonic::Status;
 
 use super::{Asked, Call, shortcomings};
-use crate::fanout::{label_names, label_values};
+use crate::fanout::{Progress, label_names, label_values};
 
 /// What both requests ask for.
 struct Labels {
@@ -76,12 +76,13 @@ impl Call {
         })?;
         let (limit, select) = (select.limit, Arc::new(select));
         let (stores, budget, fan_out) = (self.stores(), self.budget(), self.fan_out());
+        let progress = Progress::default();
         let found = match &asked.values_of {
-            None => label_names(&stores, select, &budget, &fan_out).await,
-            Some(name) => label_values(&stores, name, select, &budget, &fan_out).await,
+            None => label_names(&stores, select, &budget, &fan_out, &progress).await,
+            Some(name) => label_values(&stores, name, select, &budget, &fan_out, &progress).await,
         };
-        let (mut strings, coverage) = found.map_err(|limit| Status::resource_exhausted(limit.to_string()))?;
-        let warnings = shortcomings(&coverage);
+        let mut strings = found.map_err(|limit| Status::resource_exhausted(limit.to_string()))?;
+        let warnings = shortcomings(&progress.coverage(None));
         if let Some(first) = warnings.first().filter(|_| asked.abort) {
             return Err(Status::aborted(first.clone()));
         }

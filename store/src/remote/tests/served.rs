@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::fanout::{FanOutOptions, Feed, fan_out, label_names};
+use crate::fanout::{FanOutOptions, Feed, Progress, fan_out, label_names};
 use crate::remote::endpoint::{Call, Endpoint, EndpointOptions};
 use crate::remote::held::Held;
 use crate::remote::messages::Messages;
@@ -209,7 +209,7 @@ async fn deadlines_come_through() {
         let options = FanOutOptions { deadline, ..fan_out_options(1 << 20) };
         assert_eq!(rest(fan_out(&stores, select(&["replica"]), &budget, &options)).await, 2);
         near(deadline);
-        label_names(&stores, select(&[]), &budget, &options).await.unwrap();
+        label_names(&stores, select(&[]), &budget, &options, &Progress::default()).await.unwrap();
         // Labels are waited for as long as a store may be silent, there too.
         near(deadline.min(Instant::now() + ServeOptions::default().response_timeout));
     }

@@ -1,0 +1,149 @@
+//! One evaluation on a thread of its own, which may wait for input; its rows are computed on the shared pool.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use masthead_store::fanout::Feed;
+use masthead_store::{Millis, Select, SeriesBatch};
+use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
+
+use super::asking::Asking;
+use super::{Answer, Cost, Request};
+use crate::admission::Slot;
+use crate::annotations::{Annotations, Severity};
+use crate::engine::{self, Context, Input, SampleLimit, Value};
+use crate::error::QueryError;
+use crate::plan::{self, PlanOptions};
+
+/// Stack of a driver thread: room for the deepest expression that the limits allow.
+const DRIVER_STACK_BYTES: usize = 64 << 20;
+
+/// All that one evaluation needs.
+pub(super) struct Driver {
+    pub(super) request: Request,
+    pub(super) plan_options: PlanOptions,
+    pub(super) asking: Arc<Asking>,
+    pub(super) max_samples: usize,
+    pub(super) pool: Arc<rayon::ThreadPool>,
+    pub(super) cancelled: Arc<AtomicBool>,
+    pub(super) runtime: tokio::runtime::Handle,
+}
+
+/// Raises the flag when the caller goes away.
+struct CancelOnDrop(Arc<AtomicBool>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Driver {
+    /// Evaluates on a thread of its own, which holds `slot` to its end.
+    pub(super) async fn start(self, slot: Slot) -> Result<Answer<Value>, QueryError> {
+        let _cancel = CancelOnDrop(self.cancelled.clone());
+        // Dropped with this future, which wakes a driver that waits for input.
+        let (_alive, alive) = watch::channel(());
+        let (send, receive) = oneshot::channel();
+        let work = move || {
+            // What a panic leaves behind belongs to this query only and is dropped with it.
+            let result = catch_unwind(AssertUnwindSafe(|| self.evaluate(alive)));
+            let result = result.unwrap_or_else(|panic| Err(panicked(&*panic, &self.request.expression)));
+            drop((self, slot));
+            // Nobody waits where the caller has gone.
+            let _ = send.send(result);
+        };
+        std::thread::Builder::new()
+            .name("query".to_owned())
+            .stack_size(DRIVER_STACK_BYTES)
+            .spawn(work)
+            .map_err(|error| QueryError::Busy(format!("start the thread of the query: {error}")))?;
+        receive.await.unwrap_or_else(|_| Err(QueryError::Internal("the thread of the query ended".to_owned())))
+    }
+
+    fn evaluate(&self, alive: watch::Receiver<()>) -> Result<Answer<Value>, QueryError> {
+        let start = Instant::now();
+        let planned = plan::plan(&self.request.expression, self.request.timeline, &self.plan_options)?;
+        let prepared = start.elapsed();
+        let input = |select: &Select| -> Box<dyn Input> {
+            let _runtime = self.runtime.enter();
+            let feed = self.asking.select(select.clone());
+            Box::new(FeedInput {
+                feed,
+                asking: self.asking.clone(),
+                alive: alive.clone(),
+                runtime: self.runtime.clone(),
+            })
+        };
+        let inputs = planned.selects.iter().map(input).collect();
+        let annotations = Annotations::default();
+        let context = Context {
+            budget: self.asking.budget.clone(),
+            cancelled: self.cancelled.clone(),
+            annotations: &annotations,
+            samples: SampleLimit::new(self.max_samples),
+            pool: Some(self.pool.clone()),
+        };
+        let value = engine::evaluate(&planned, inputs, &context)?;
+        self.asking.refuse_incomplete()?;
+        let held = self.asking.budget.reserve("result", value_bytes(&value))?;
+        let mut answer = self.asking.answer(value, held);
+        if planned.selects.is_empty() {
+            answer.warnings.clear();
+        }
+        answer.warnings.extend(annotations.render(Severity::Warning, &self.request.expression));
+        answer.infos = annotations.render(Severity::Info, &self.request.expression);
+        answer.cost = Cost { prepared, evaluated: start.elapsed() - prepared, ..Cost::default() };
+        Ok(answer)
+    }
+}
+
+/// A feed as the engine pulls it.
+struct FeedInput {
+    feed: Feed,
+    asking: Arc<Asking>,
+    /// Closed when the caller has gone.
+    alive: watch::Receiver<()>,
+    runtime: tokio::runtime::Handle,
+}
+
+impl Input for FeedInput {
+    fn next(&mut self) -> Result<Option<SeriesBatch>, QueryError> {
+        let Self { feed, alive, .. } = self;
+        let batch = self.runtime.block_on(async {
+            tokio::select! {
+                biased;
+                _ = alive.changed() => Err(QueryError::Cancelled),
+                batch = feed.next() => Ok(batch?),
+            }
+        })?;
+        if batch.is_none() {
+            self.asking.refuse_incomplete()?;
+        }
+        Ok(batch)
+    }
+}
+
+/// The error for a panic of the evaluation, logged here since nobody else learns of it.
+fn panicked(panic: &(dyn std::any::Any + Send), expression: &str) -> QueryError {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    tracing::error!(panic = text.unwrap_or("unknown"), query = expression, "the evaluation of a query panicked");
+    QueryError::Internal("unexpected error: the evaluation panicked".to_owned())
+}
+
+/// Bytes of a value, about.
+fn value_bytes(value: &Value) -> usize {
+    match value {
+        Value::Scalar(values) => size_of_val(values.as_slice()),
+        Value::String(text) => text.len(),
+        Value::Series(rows) => {
+            rows.iter().map(|row| size_of_val(row.values.as_slice()) + row.labels.size_bytes()).sum()
+        }
+        Value::Matrix(series) => series
+            .iter()
+            .map(|(labels, samples)| samples.len() * size_of::<(Millis, f64)>() + labels.size_bytes())
+            .sum(),
+    }
+}
