@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use crate::error::StoreError;
 use crate::labels::Labels;
-use crate::select::{Gap, StoreId};
+use crate::select::Gap;
+use crate::series::StoreId;
 
 /// The coverage of an answer. Stores that cannot contribute are not in it.
 #[derive(Debug, Clone, Default)]

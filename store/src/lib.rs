@@ -47,8 +47,8 @@ pub use label_strings::LabelStrings;
 pub use labels::{Grouping, Labels, LabelsBuilder};
 pub use matcher::{MatchOp, Matcher};
 pub use samples::Samples;
-pub use select::{Allowance, Gap, Select, StoreId, StoreInfo, StoreState};
-pub use series::{Chunk, Encoding, Lane, LaneChunks, Millis, Series, SeriesBatch};
+pub use select::{Allowance, Gap, Select, StoreInfo, StoreState};
+pub use series::{Chunk, Encoding, Lane, LaneChunks, Millis, Series, SeriesBatch, StoreId};
 
 /// Batches of series, ascending by labels across the whole stream, each label set once; ends after the first error.
 pub type SeriesStream = BoxStream<'static, Result<SeriesBatch, StoreError>>;

@@ -1,6 +1,5 @@
 //! What is asked of a source, and what a source says of itself.
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
@@ -9,10 +8,7 @@ use crate::budget::Budget;
 use crate::error::StoreError;
 use crate::labels::Labels;
 use crate::matcher::Matcher;
-use crate::series::Millis;
-
-/// Names a source everywhere: in coverage, logs, metrics and errors. An address, or `blocks:DIR`.
-pub type StoreId = Arc<str>;
+use crate::series::{Millis, StoreId};
 
 /// One selection of series.
 #[derive(Debug, Clone, PartialEq)]

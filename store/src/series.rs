@@ -1,6 +1,7 @@
 //! Series as they travel from the sources to the engine: labels, and chunks by lane, still compressed.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use smallvec::{SmallVec, smallvec};
@@ -10,6 +11,9 @@ use crate::labels::Labels;
 
 /// Milliseconds since the Unix epoch; may be negative.
 pub type Millis = i64;
+
+/// Names a source everywhere: in coverage, logs, metrics and errors. An address, or `blocks:DIR`.
+pub type StoreId = Arc<str>;
 
 /// How the bytes of a chunk are to be read. The numbers are those of a block's chunk header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -88,7 +92,7 @@ pub struct Lane {
     /// The replica labels with their values; those that are absent are left out.
     pub replica: Labels,
     /// Set only where `replica` is empty though replica labels were asked to be removed: the store that answered.
-    pub store: Option<crate::select::StoreId>,
+    pub store: Option<StoreId>,
 }
 
 /// The chunks of one lane of a series. Ascending by [`Chunk`]'s order is not guaranteed, overlap and repetition are allowed:

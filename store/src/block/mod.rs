@@ -24,8 +24,8 @@ use crate::bucket::{Bucket, CACHE_BYTES};
 use crate::budget::Budget;
 use crate::error::StoreError;
 use crate::labels::Labels;
-use crate::select::{Allowance, Gap, Select, StoreId, StoreInfo, StoreState, admits};
-use crate::series::Millis;
+use crate::select::{Allowance, Gap, Select, StoreInfo, StoreState, admits};
+use crate::series::{Millis, StoreId};
 use crate::{LabelAnswer, SeriesStream, Store};
 
 mod catalog;
