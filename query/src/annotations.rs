@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use crate::promql::ast::Span;
+use crate::{calendar, go_float};
 
 /// How grave an annotation is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -116,8 +117,16 @@ impl Details {
         match self {
             Details::None | Details::Occurrences(0 | 1) => String::new(),
             Details::Occurrences(count) => format!(" ({count} occurrences)"),
-            // The engine's classic histogram code owns this text's form.
-            Details::ForcedMonotonicity { .. } => crate::engine::render_forced_monotonicity(self),
+            // histogramQuantileForcedMonotonicityErr; times are cut to seconds as Go divides.
+            Details::ForcedMonotonicity { times, buckets, max_difference, count } => format!(
+                ", from buckets {} to {}, with a max diff of {}, over {} samples from {} to {}",
+                go_float::shortest(buckets.0),
+                go_float::shortest(buckets.1),
+                go_float::two_significant(max_difference),
+                count as i64,
+                calendar::rfc3339(times.0 / 1000, ""),
+                calendar::rfc3339(times.1 / 1000, "")
+            ),
         }
     }
 }

@@ -8,6 +8,7 @@
 pub mod admission;
 pub mod annotations;
 pub mod api;
+mod calendar;
 pub mod config;
 pub mod demo;
 pub mod duration;

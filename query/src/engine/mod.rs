@@ -53,7 +53,6 @@ use masthead_store::{Budget, Labels, Reservation, Samples, SeriesBatch};
 
 use crate::annotations::Annotations;
 use crate::error::QueryError;
-use crate::go_float;
 use crate::plan::{METADATA_LABELS, Names};
 pub use loaded::SampleLimit;
 pub use result::evaluate;
@@ -143,21 +142,4 @@ pub enum Value {
     Series(Vec<batch::Row>),
     /// Raw samples of a range selector or subquery; instant queries only. Ascending by labels.
     Matrix(Vec<(Labels, Samples)>),
-}
-
-/// The end of the info about classic buckets that had to be made monotonic
-/// (util/annotations/annotations.go, histogramQuantileForcedMonotonicityErr).
-pub fn render_forced_monotonicity(details: crate::annotations::Details) -> String {
-    let crate::annotations::Details::ForcedMonotonicity { times, buckets, max_difference, count } = details else {
-        return String::new();
-    };
-    format!(
-        ", from buckets {} to {}, with a max diff of {}, over {} samples from {} to {}",
-        go_float::shortest(buckets.0),
-        go_float::shortest(buckets.1),
-        go_float::two_significant(max_difference),
-        count as i64,
-        time_functions::rfc3339(times.0),
-        time_functions::rfc3339(times.1)
-    )
 }
