@@ -7,7 +7,7 @@ use masthead_store::Millis;
 use masthead_store::labels::quote;
 
 use crate::calendar::{self, Date};
-use crate::duration;
+use crate::{duration, go_float};
 
 /// Seconds between year 1, where Go's `time.Time` counts from, and 1970.
 const GO_EPOCH: i64 = 62_135_596_800;
@@ -72,7 +72,7 @@ impl Ord for Time {
 
 /// Parses float seconds, rounded to ms, or RFC 3339 (parseTime in web/api/v1/api.go).
 pub(crate) fn parse_time(text: &str) -> Result<Time, String> {
-    if let Some(seconds) = parse_go_float(text) {
+    if let Ok(seconds) = go_float::parse(text) {
         let whole = seconds.trunc();
         let ms = ((seconds - whole) * 1000.0).round() / 1000.0;
         let nanos = go_int64(ms * 1e9);
@@ -91,7 +91,7 @@ pub(crate) fn parse_time(text: &str) -> Result<Time, String> {
 
 /// Parses float seconds or a Prometheus duration as ns (parseDuration in web/api/v1/api.go).
 pub(crate) fn parse_duration(text: &str) -> Result<i64, String> {
-    if let Some(seconds) = parse_go_float(text) {
+    if let Ok(seconds) = go_float::parse(text) {
         let nanos = seconds * 1e9;
         if nanos > i64::MAX as f64 || nanos < i64::MIN as f64 {
             return Err(format!("cannot parse {} to a valid duration. It overflows int64", quote(text)));
@@ -107,53 +107,6 @@ pub(crate) fn parse_duration(text: &str) -> Result<i64, String> {
 /// Go's conversion of a float to int64 on amd64: what does not fit, NaN too, becomes the smallest number.
 fn go_int64(value: f64) -> i64 {
     if value >= i64::MIN as f64 && value < i64::MAX as f64 { value as i64 } else { i64::MIN }
-}
-
-/// Go's `strconv.ParseFloat`: decimal and hexadecimal, underscores between digits, the words for infinity and NaN. None
-/// where it fails, values out of range included.
-fn parse_go_float(text: &str) -> Option<f64> {
-    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let lower = unsigned.to_ascii_lowercase();
-    if matches!(lower.as_str(), "inf" | "infinity" | "nan") {
-        return if lower == "nan" && unsigned.len() != text.len() { None } else { text.parse().ok() };
-    }
-    let cleaned = without_underscores(&lower)?;
-    let size = match cleaned.strip_prefix("0x") {
-        Some(hex) => parse_hex_float(hex)?,
-        None if cleaned.starts_with(|c: char| c.is_ascii_digit() || c == '.') => cleaned.parse().ok()?,
-        None => return None,
-    };
-    let value = if text.starts_with('-') { -size } else { size };
-    value.is_finite().then_some(value)
-}
-
-/// Drops underscores that stand between digits, or between a base prefix and a digit; None where one stands elsewhere.
-fn without_underscores(text: &str) -> Option<String> {
-    let bytes = text.as_bytes();
-    let hex = text.starts_with("0x");
-    let digit = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_digit() || hex && b.is_ascii_hexdigit());
-    for (i, _) in text.match_indices('_') {
-        let before = i > 0 && (digit(bytes.get(i - 1)) || hex && i == 2);
-        if !before || !digit(bytes.get(i + 1)) {
-            return None;
-        }
-    }
-    Some(text.replace('_', ""))
-}
-
-/// The part of a hexadecimal float behind `0x`; the exponent is required.
-fn parse_hex_float(text: &str) -> Option<f64> {
-    let (mantissa, exponent) = text.split_once('p')?;
-    let exponent: i32 = exponent.parse().ok()?;
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    if whole.is_empty() && fraction.is_empty() {
-        return None;
-    }
-    let mut value = 0.0;
-    for c in whole.chars().chain(fraction.chars()) {
-        value = value * 16.0 + f64::from(c.to_digit(16)?);
-    }
-    Some(value * f64::from(exponent.saturating_sub(4 * fraction.len() as i32)).exp2())
 }
 
 /// Parses `2023-11-14T22:13:20.5Z` and forms with an offset, as Go's `time.Parse(time.RFC3339Nano, ..)`, which takes an hour
