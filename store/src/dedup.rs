@@ -74,9 +74,10 @@ struct Overlap {
 }
 
 /// Appends to `out` the samples of one lane within `range`: of all its chunks, in whatever order, doubled or overlapping they
-/// come. Of different samples at the same time a stale marker counts before NaN, NaN before a number, and the greater number before the
-/// smaller one: a rule of samples alone, so that no way to cut, to order or to send chunks shows in the answer. (In Prometheus
-/// the winner is whatever iterator chainSampleIterator in storage/merge.go is at, which depends on the range that is read.)
+/// come. Of different samples at the same time a stale marker counts before NaN, NaN before a number, and the greater number
+/// before the smaller one: a rule of samples alone, so that no way to cut, to order or to send chunks shows in the answer. (In
+/// Prometheus the winner is whatever iterator chainSampleIterator in storage/merge.go is at, which depends on the range that
+/// is read.)
 ///
 /// `out` should be empty, or end before `range`. Nothing is allocated a sample, and for chunks that ascend without overlap
 /// there is no work but decoding.

@@ -132,15 +132,16 @@ impl Feed {
     }
 
     fn open(&mut self, parcel: Option<Result<Parcel, LimitExceeded>>) -> Result<Option<SeriesBatch>, LimitExceeded> {
-        let mut record = self.progress.lock();
-        if parcel.is_none() && !record.settled {
-            // The task died without a word; what it did not finish is lacking.
-            record.fail_unfinished(&StoreError::new(
-                StoreErrorKind::Unavailable,
-                "merge series: the merge has broken off",
-            ));
-        }
-        Ok(parcel.transpose()?.map(|parcel| parcel.batch))
+        let Some(parcel) = parcel else {
+            let mut record = self.progress.lock();
+            if !record.settled {
+                // The task died without a word; what it did not finish is lacking.
+                let error = StoreError::new(StoreErrorKind::Unavailable, "merge series: the merge has broken off");
+                record.fail_unfinished(&error);
+            }
+            return Ok(None);
+        };
+        Ok(Some(parcel?.batch))
     }
 
     /// Who was asked and how it went, final where the feed was read to its end; see [`Progress::coverage`].

@@ -306,7 +306,8 @@ fn shortcomings(coverage: &Coverage) -> Vec<String> {
     texts
 }
 
-/// Serves on `listener` until `shutdown` ends, from when on the service is not ready, then lets calls under way end. Dropping the future ends all at once.
+/// Serves on `listener` until `shutdown` ends, from when on the service is not ready, then lets calls under way end. Dropping
+/// the future ends all at once.
 pub async fn listen(
     service: StoreService,
     listener: TcpListener,
