@@ -20,6 +20,7 @@ use masthead_store::select::Gap;
 
 use super::json::{push_key, push_labels, push_list, push_string, push_strings};
 use super::number::push_integer;
+use super::params;
 use super::time::{rfc3339, rfc3339_ms};
 
 /// Name of the header.
@@ -57,16 +58,7 @@ pub(crate) fn header(coverage: &Coverage, cluster_label: &str) -> HeaderValue {
 }
 
 fn escape(name: &str) -> String {
-    let mut out = String::with_capacity(name.len());
-    for byte in name.bytes() {
-        match byte {
-            b'"' | b'\\' | b',' | b'%' | 0..=0x1f | 0x7f.. => {
-                let _ = write!(out, "%{byte:02X}");
-            }
-            byte => out.push(char::from(byte)),
-        }
-    }
-    out
+    params::percent_encode(name, |byte| matches!(byte, b' '..=b'~') && !b"\"\\,%".contains(&byte))
 }
 
 /// Cuts an escaped name to `length` bytes, not within an escape.

@@ -324,14 +324,7 @@ fn without_empty_segments(path: &str) -> String {
 /// Sends the client to the path that it most likely meant. What is no GET is to be repeated as it was, as by Go's routers.
 fn moved(method: &Method, path: &str, query: Option<&str>) -> Reply {
     let status = if method == Method::GET { StatusCode::MOVED_PERMANENTLY } else { StatusCode::TEMPORARY_REDIRECT };
-    let mut location = String::new();
-    for byte in path.bytes() {
-        match byte {
-            b'/' | b'-' | b'_' | b'.' | b'~' => location.push(char::from(byte)),
-            byte if byte.is_ascii_alphanumeric() => location.push(char::from(byte)),
-            byte => location.push_str(&format!("%{byte:02X}")),
-        }
-    }
+    let mut location = params::percent_encode(path, |byte| byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte));
     if let Some(query) = query {
         location = location + "?" + query;
     }

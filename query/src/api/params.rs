@@ -115,6 +115,18 @@ fn decode_pair(pair: &str) -> Result<(String, String), String> {
     Ok((percent_decode(name, true)?, percent_decode(value, true)?))
 }
 
+/// Writes the bytes of `text` that are not `plain`, which must be ASCII, as `%XX`.
+pub(crate) fn percent_encode(text: &str, plain: impl Fn(u8) -> bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match plain(byte) {
+            true => out.push(char::from(byte)),
+            false => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
 /// Decodes `%XX`, and `+` as a blank where `plus` says so. Bytes that are not UTF-8 become U+FFFD.
 pub(crate) fn percent_decode(text: &str, plus: bool) -> Result<String, String> {
     let bytes = text.as_bytes();
