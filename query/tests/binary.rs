@@ -160,15 +160,28 @@ fn hanging_peer(runtime: &tokio::runtime::Runtime) -> String {
     address
 }
 
-#[test]
-fn a_second_signal_ends_what_the_first_one_drains() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let peer = hanging_peer(&runtime);
-    let mut server = Started::new(&[&format!("--endpoint={peer}"), "--store.response-timeout=0"]);
+/// A server over a hanging peer.
+fn over_hanging_peer(runtime: &tokio::runtime::Runtime, response_timeout: &str) -> Started {
+    let peer = hanging_peer(runtime);
+    let timeout = format!("--store.response-timeout={response_timeout}");
+    let mut server = Started::new(&[&format!("--endpoint={peer}"), &timeout]);
     server.line_with("msg=ready");
+    server
+}
+
+/// A query that waits without end, once it does.
+fn stuck_query(server: &Started) -> TcpStream {
     let mut stream = TcpStream::connect(&server.address).unwrap();
     write!(stream, "GET /api/v1/query?query=up&time=2 HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
     while !server.get("/metrics").contains("\nmasthead_queries_in_flight 1\n") {}
+    stream
+}
+
+#[test]
+fn a_second_signal_ends_what_the_first_one_drains() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let mut server = over_hanging_peer(&runtime, "0");
+    let _stream = stuck_query(&server);
     server.signal("TERM");
     server.line_with("draining");
     assert!(server.child.try_wait().unwrap().is_none(), "the query still runs");
@@ -180,9 +193,7 @@ fn a_second_signal_ends_what_the_first_one_drains() {
 #[test]
 fn a_silent_peer_is_missing_after_the_response_timeout() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let peer = hanging_peer(&runtime);
-    let mut server = Started::new(&[&format!("--endpoint={peer}"), "--store.response-timeout=100ms"]);
-    server.line_with("msg=ready");
+    let server = over_hanging_peer(&runtime, "100ms");
     let answer = server.get("/api/v1/query?query=up&time=2");
     assert!(answer.contains("Masthead-Coverage: partial; answered=0; asked=1; missing=\"east\"\r\n"), "{answer}");
     assert!(answer.contains("is missing: read series: silent for 100ms"), "{answer}");
@@ -191,13 +202,8 @@ fn a_silent_peer_is_missing_after_the_response_timeout() {
 #[test]
 fn a_client_that_goes_away_takes_its_query_with_it() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let peer = hanging_peer(&runtime);
-    let mut server = Started::new(&[&format!("--endpoint={peer}"), "--store.response-timeout=0"]);
-    server.line_with("msg=ready");
-    let mut stream = TcpStream::connect(&server.address).unwrap();
-    write!(stream, "GET /api/v1/query?query=up&time=2 HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-    while !server.get("/metrics").contains("\nmasthead_queries_in_flight 1\n") {}
-    drop(stream);
+    let server = over_hanging_peer(&runtime, "0");
+    drop(stuck_query(&server));
     // Two minutes is what the query might take; the test's own harness ends it before that.
     while !server.get("/metrics").contains("\nmasthead_queries_in_flight 0\n") {}
     assert!(server.get("/metrics").contains("\nmasthead_memory_used_bytes 0\n"));
