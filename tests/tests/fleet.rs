@@ -151,6 +151,25 @@ fn with_deduplication_all_ways_give_the_same_bytes() {
     }
 }
 
+/// Rows of so many steps that they are shared out among the threads, which those of the recorded questions are not.
+#[test]
+fn any_number_of_threads_gives_the_same_bytes() {
+    let with = |threads: &str| {
+        let blocks = REPLICAS.iter().map(|(cluster, replica)| blocks(cluster, replica));
+        let flags = ["--query.replica-label=replica".to_owned(), format!("--query.threads={threads}")];
+        Server::masthead(flags.into_iter().chain(blocks)).unwrap()
+    };
+    let (one, others) = (with("1"), [with("2"), with("8")]);
+    let span = [("start", START.to_string()), ("end", END.to_string()), ("step", "2".to_owned())];
+    for query in QUERIES {
+        let params: Vec<_> = span.iter().cloned().chain([("query", (*query).to_owned())]).collect();
+        let expected = ask(&one, "/api/v1/query_range", &params, &[]);
+        for server in &others {
+            assert!(expected == ask(server, "/api/v1/query_range", &params, &[]), "{query}");
+        }
+    }
+}
+
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
