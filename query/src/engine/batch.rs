@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use masthead_store::histogram::Histogram;
+use masthead_store::histogram::{Histogram, Span};
 use masthead_store::samples::{STALE, STALE_BITS};
 use masthead_store::{Labels, Reservation};
 
@@ -35,6 +35,9 @@ pub struct Row {
     pub histograms: Vec<(u32, Arc<Histogram>)>,
 }
 
+/// A histogram in a batch: row, step, histogram.
+pub type HistogramCell = (u32, u32, Arc<Histogram>);
+
 /// Up to [`BATCH_ROWS`] rows of one timeline, series-major: row i has `values[i * steps..][..steps]`.
 #[derive(Debug)]
 pub struct Batch {
@@ -44,8 +47,8 @@ pub struct Batch {
     pub drop_name: Vec<bool>,
     /// All floats, [`ABSENT`] where there is none.
     pub values: Vec<f64>,
-    /// Histogram samples: row, step, histogram; ascending.
-    pub histograms: Vec<(u32, u32, Arc<Histogram>)>,
+    /// Histogram samples, ascending by row and step; a cell that has one is [`ABSENT`] in `values`.
+    pub histograms: Vec<HistogramCell>,
     /// Steps a row.
     pub steps: usize,
     /// What the batch holds.
@@ -72,6 +75,57 @@ impl Batch {
     pub fn row_mut(&mut self, i: usize) -> &mut [f64] {
         &mut self.values[i * self.steps..][..self.steps]
     }
+
+    /// The histograms of row `i`, ascending by step.
+    pub fn histograms_of(&self, i: usize) -> &[HistogramCell] {
+        if self.histograms.is_empty() {
+            return &[];
+        }
+        let end = self.histograms.partition_point(|(row, ..)| *row as usize <= i);
+        let start = self.histograms[..end].partition_point(|(row, ..)| (*row as usize) < i);
+        &self.histograms[start..end]
+    }
+
+    /// The histograms of all rows, taken out row by row.
+    pub fn take_histograms(&mut self) -> HistogramRows {
+        HistogramRows(std::mem::take(&mut self.histograms).into_iter().peekable())
+    }
+
+    /// Whether row `i` has any sample.
+    pub fn has_samples(&self, i: usize) -> bool {
+        self.row(i).iter().any(|value| !is_absent(*value)) || !self.histograms_of(i).is_empty()
+    }
+}
+
+/// Histograms that were taken out of a batch.
+pub struct HistogramRows(std::iter::Peekable<std::vec::IntoIter<HistogramCell>>);
+
+impl HistogramRows {
+    /// The histograms of row `i` by step. Rows must be asked for in ascending order; those of rows left out are dropped.
+    pub fn of(&mut self, i: usize) -> impl Iterator<Item = (u32, Arc<Histogram>)> {
+        while self.0.next_if(|(row, ..)| (*row as usize) < i).is_some() {}
+        std::iter::from_fn(move || self.0.next_if(|(row, ..)| *row as usize == i).map(|(_, step, h)| (step, h)))
+    }
+}
+
+/// Bytes that a histogram in a row costs.
+pub fn histogram_bytes(histogram: &Histogram) -> usize {
+    let Histogram { positive_spans, negative_spans, positive_buckets, negative_buckets, custom_bounds, .. } = histogram;
+    let spans = positive_spans.capacity() + negative_spans.capacity();
+    let floats = positive_buckets.capacity() + negative_buckets.capacity() + custom_bounds.capacity();
+    size_of::<HistogramCell>() + size_of::<Histogram>() + spans * size_of::<Span>() + floats * size_of::<f64>()
+}
+
+/// Bytes that the histograms of a row cost. Neighbours that are one histogram count once, but for their entries.
+fn histograms_bytes(histograms: &[(u32, Arc<Histogram>)]) -> usize {
+    let first = histograms.first().map_or(0, |(_, histogram)| histogram_bytes(histogram));
+    let others = histograms.windows(2).map(|pair| bytes_behind(&pair[0].1, &pair[1].1));
+    first + others.sum::<usize>()
+}
+
+/// Bytes that a histogram costs behind another one.
+fn bytes_behind(before: &Arc<Histogram>, histogram: &Arc<Histogram>) -> usize {
+    if Arc::ptr_eq(before, histogram) { size_of::<HistogramCell>() } else { histogram_bytes(histogram) }
 }
 
 /// Bytes that a row of `steps` costs besides its labels' own buffer.
@@ -106,6 +160,26 @@ impl Batch {
         self.drop_name.push(drop_name);
         self.values.extend_from_slice(values);
     }
+
+    /// Adds a histogram to the row that was pushed last, which must have nothing at `step` and no histogram behind it. Takes
+    /// its memory.
+    pub fn push_histogram(&mut self, step: u32, histogram: Arc<Histogram>) -> Result<(), QueryError> {
+        let bytes = match self.histograms.last() {
+            Some((_, _, before)) => bytes_behind(before, &histogram),
+            None => histogram_bytes(&histogram),
+        };
+        self.held.grow(bytes)?;
+        self.place_histogram(step, histogram);
+        Ok(())
+    }
+
+    /// Adds a histogram whose memory is taken already to the row that was pushed last.
+    fn place_histogram(&mut self, step: u32, histogram: Arc<Histogram>) {
+        let row = self.len() as u32 - 1;
+        debug_assert!(self.histograms.last().is_none_or(|(last, at, _)| (*last, *at) < (row, step)));
+        debug_assert!(is_absent(self.row(row as usize)[step as usize]), "a float at the step of a histogram");
+        self.histograms.push((row, step, histogram));
+    }
 }
 
 /// Finished rows on their way out, a batch at a time.
@@ -129,13 +203,18 @@ impl Drain {
         }
         let held = match self.rows.len() {
             left if left == count => self.held.split(usize::MAX),
-            _ => self.held.split(count * row_bytes(self.steps)),
+            _ => {
+                let histograms = self.rows.as_slice()[..count].iter().map(|row| histograms_bytes(&row.histograms));
+                let histograms: usize = histograms.sum();
+                self.held.split(count * row_bytes(self.steps) + histograms)
+            }
         };
         let values = Vec::with_capacity(count * self.steps);
         let (labels, drop_name) = (Vec::with_capacity(count), Vec::with_capacity(count));
         let mut batch = Batch { labels, drop_name, values, histograms: Vec::new(), steps: self.steps, held };
         for row in self.rows.by_ref().take(count) {
             batch.push(row.labels, row.drop_name, &row.values);
+            row.histograms.into_iter().for_each(|(step, histogram)| batch.place_histogram(step, histogram));
         }
         Some(batch)
     }
@@ -149,16 +228,52 @@ pub fn collect(
 ) -> Result<(Vec<Row>, Reservation), QueryError> {
     let mut held = cx.budget.reserve(what, 0)?;
     let mut rows = Vec::new();
-    while let Some(batch) = super::pull(input, cx)? {
+    while let Some(mut batch) = super::pull_any(input, cx)? {
+        let mut all_histograms = batch.take_histograms();
         for i in 0..batch.len() {
-            if batch.row(i).iter().all(|value| is_absent(*value)) {
+            let histograms: Vec<_> = all_histograms.of(i).collect();
+            if histograms.is_empty() && batch.row(i).iter().all(|value| is_absent(*value)) {
                 continue;
             }
-            held.grow(row_bytes(batch.steps) + batch.labels[i].size_bytes())?;
+            held.grow(row_bytes(batch.steps) + batch.labels[i].size_bytes() + histograms_bytes(&histograms))?;
             let labels = batch.labels[i].clone();
-            let values = batch.row(i).to_vec();
-            rows.push(Row { labels, drop_name: batch.drop_name[i], values, histograms: Vec::new() });
+            rows.push(Row { labels, drop_name: batch.drop_name[i], values: batch.row(i).to_vec(), histograms });
         }
     }
     Ok((rows, held))
+}
+
+#[cfg(test)]
+mod tests {
+    use masthead_store::Budget;
+
+    use super::*;
+
+    /// Rows of floats and histograms go through a drain and a batch as they were.
+    #[test]
+    fn histograms_stay_with_their_rows() {
+        let histogram = |count: f64| Arc::new(Histogram { count, ..Histogram::default() });
+        let row = |name: &str, values: &[f64], histograms: &[(u32, f64)]| Row {
+            labels: Labels::from_pairs([("__name__", name)]),
+            drop_name: false,
+            values: values.to_vec(),
+            histograms: histograms.iter().map(|(step, count)| (*step, histogram(*count))).collect(),
+        };
+        let rows = vec![
+            row("a", &[1.0, ABSENT, ABSENT], &[(1, 1.0), (2, 2.0)]),
+            row("b", &[1.0, ABSENT, 2.0], &[]),
+            row("c", &[ABSENT, ABSENT, ABSENT], &[(2, 3.0)]),
+            row("d", &[ABSENT, ABSENT, ABSENT], &[]),
+        ];
+        let budget = Budget::unlimited();
+        let mut batch = Drain::new(rows, 3, budget.begin("test")).take().unwrap();
+        let counts = |cells: &[HistogramCell]| -> Vec<(u32, f64)> { cells.iter().map(|c| (c.1, c.2.count)).collect() };
+        let found: Vec<_> = (0..4).map(|i| counts(batch.histograms_of(i))).collect();
+        assert_eq!(found, [vec![(1, 1.0), (2, 2.0)], vec![], vec![(2, 3.0)], vec![]]);
+        assert_eq!((0..4).map(|i| batch.has_samples(i)).collect::<Vec<_>>(), [true, true, true, false]);
+        let mut taken = batch.take_histograms();
+        assert_eq!(taken.of(1).count(), 0);
+        assert_eq!(taken.of(2).map(|(step, h)| (step, h.count)).collect::<Vec<_>>(), [(2, 3.0)]);
+        assert_eq!(taken.of(3).count(), 0);
+    }
 }

@@ -37,7 +37,8 @@ impl Operator for Duplicates {
             none => none.insert(cx.budget.reserve("label sets seen", 0)?),
         };
         for i in 0..batch.len() {
-            let present = StepSet::present(batch.row(i));
+            let mut present = StepSet::new(batch.steps);
+            present.add_present(&batch, i);
             if present.is_empty() {
                 continue;
             }

@@ -143,7 +143,7 @@ impl State {
                 matches.push(Match::new(steps));
             }
             let found = &mut matches[group];
-            let present = StepSet::present(&row.values);
+            let present = StepSet::present(row);
             if found.present.overlaps(&present) {
                 for step in (0..steps).filter(|step| found.present.contains(*step) && present.contains(*step)) {
                     let holds = |other: &&usize| !is_absent(rows[**other].values[step]);

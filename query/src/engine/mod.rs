@@ -73,10 +73,15 @@ pub trait Operator: Send {
 /// An operator as its consumer holds it.
 pub type Source = Box<dyn Operator>;
 
-/// Pulls a batch, after a look at the cancel flag. Every operator pulls through here, so that no histogram passes unseen.
-pub fn pull(input: &mut dyn Operator, cx: &Context<'_>) -> Result<Option<batch::Batch>, QueryError> {
+/// Pulls a batch, after a look at the cancel flag.
+pub fn pull_any(input: &mut dyn Operator, cx: &Context<'_>) -> Result<Option<batch::Batch>, QueryError> {
     cx.check()?;
-    let batch = input.next(cx)?;
+    input.next(cx)
+}
+
+/// Pulls a batch for an operator that does not know histograms, so that none passes unseen.
+pub fn pull(input: &mut dyn Operator, cx: &Context<'_>) -> Result<Option<batch::Batch>, QueryError> {
+    let batch = pull_any(input, cx)?;
     match &batch {
         Some(batch) if !batch.histograms.is_empty() => Err(histograms_unsupported()),
         _ => Ok(batch),

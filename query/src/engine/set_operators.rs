@@ -83,7 +83,7 @@ impl Known {
                 held.grow(GROUP_BYTES + StepSet::size_bytes(batch.steps) + batch.labels[i].size_bytes())?;
                 self.present.push(StepSet::new(batch.steps));
             }
-            self.present[group].add_present(batch.row(i));
+            self.present[group].add_present(batch, i);
         }
         Ok(())
     }

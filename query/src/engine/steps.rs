@@ -1,5 +1,7 @@
 //! Sets of steps as bits.
 
+use super::batch::{Batch, Row, is_absent};
+
 /// Which of some steps are in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepSet {
@@ -22,17 +24,23 @@ impl StepSet {
         Self { words: vec![0; steps.div_ceil(64)].into_boxed_slice() }
     }
 
-    /// The steps at which a row has a float.
-    pub fn present(row: &[f64]) -> Self {
-        let mut set = Self::new(row.len());
-        set.add_present(row);
+    /// The steps at which a row has a sample.
+    pub fn present(row: &Row) -> Self {
+        let mut set = Self::new(row.values.len());
+        set.add_floats(&row.values);
+        row.histograms.iter().for_each(|(step, _)| _ = set.insert(*step as usize));
         set
     }
 
-    /// Adds the steps at which a row has a float.
-    pub fn add_present(&mut self, row: &[f64]) {
+    /// Adds the steps at which row `i` of a batch has a sample.
+    pub fn add_present(&mut self, batch: &Batch, i: usize) {
+        self.add_floats(batch.row(i));
+        batch.histograms_of(i).iter().for_each(|(_, step, _)| _ = self.insert(*step as usize));
+    }
+
+    fn add_floats(&mut self, row: &[f64]) {
         for (step, value) in row.iter().enumerate() {
-            if !super::batch::is_absent(*value) {
+            if !is_absent(*value) {
                 self.insert(step);
             }
         }
@@ -71,18 +79,23 @@ impl StepSet {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use masthead_store::Labels;
+
     use super::*;
     use crate::engine::batch::ABSENT;
 
     #[test]
     fn bits_follow_the_cells_that_are_there() {
-        let mut row = vec![ABSENT; 130];
-        row[0] = f64::NAN;
-        row[64] = 0.0;
-        row[129] = -1.0;
-        let set = StepSet::present(&row);
+        let mut values = vec![ABSENT; 130];
+        values[0] = f64::NAN;
+        values[64] = 0.0;
+        values[129] = -1.0;
+        let histograms = vec![(63, Arc::default())];
+        let set = StepSet::present(&Row { labels: Labels::empty(), drop_name: false, values, histograms });
         let inside: Vec<_> = (0..130).filter(|step| set.contains(*step)).collect();
-        assert_eq!(inside, [0, 64, 129]);
+        assert_eq!(inside, [0, 63, 64, 129]);
         let mut other = StepSet::new(130);
         assert!(other.is_empty() && other.insert(1) && !other.insert(1));
         assert!(!set.overlaps(&other));
