@@ -4,17 +4,20 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use masthead_store::{Labels, Millis};
+use masthead_store::{Labels, MatchOp, Matcher, Millis};
 
 use crate::duration;
 use crate::flags::{self, AnswerArgs, Cli, Command, LimitArgs, LogArgs, QueryArgs, SourceArgs};
 use crate::promql::{self, Features, ParseOptions};
+use crate::settings::Settings;
 
 /// All settings of `masthead query`.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where to listen.
     pub listen: Listen,
+    /// Of which origins scripts may read answers.
+    pub cors_origin: Matcher,
     /// Whom to ask.
     pub sources: Sources,
     /// How queries are answered.
@@ -23,6 +26,8 @@ pub struct Config {
     pub limits: Limits,
     /// The log.
     pub log: LogConfig,
+    /// All of it as text, for those who ask what is in force.
+    pub settings: Settings,
 }
 
 /// Where to listen.
@@ -122,6 +127,8 @@ pub enum Feature {
     StartTimestamps,
     /// `__type__` and `__unit__` are part of the metric's identity.
     TypeAndUnitLabels,
+    /// `stats=all` tells the samples of each step.
+    PerStepStats,
 }
 
 /// Prometheus' names for features; None where the name is accepted and changes nothing here.
@@ -132,11 +139,11 @@ pub const FEATURES: &[(&str, Option<Feature>)] = &[
     ("promql-delayed-name-removal", Some(Feature::DelayedNameRemoval)),
     ("use-start-timestamps", Some(Feature::StartTimestamps)),
     ("type-and-unit-labels", Some(Feature::TypeAndUnitLabels)),
+    ("promql-per-step-stats", Some(Feature::PerStepStats)),
     // Always on, or about what is written and not about what is asked.
     ("promql-duration-expr", None),
     ("promql-at-modifier", None),
     ("promql-negative-offset", None),
-    ("promql-per-step-stats", None),
     ("native-histograms", None),
     ("ooo-native-histograms", None),
     ("exemplar-storage", None),
@@ -202,6 +209,8 @@ impl Default for Config {
                 expression_terms: expression.terms,
             },
             log: LogConfig { level: tracing::Level::INFO, json: false },
+            cors_origin: parse_origin(".*").expect("the expression is valid"),
+            settings: Settings::of(&[]),
         }
     }
 }
@@ -211,12 +220,16 @@ impl Config {
     /// name. `given` are the same arguments as text: a setting among them wins over the file.
     pub fn load(args: QueryArgs, given: &[String], mut warnings: Vec<String>) -> Result<Loaded, ConfigError> {
         let mut faults = Vec::new();
-        let args = match args.config.clone() {
-            Some(file) => with_file(&file, given, &mut faults).unwrap_or(args),
+        let given = match &args.config {
+            Some(file) => with_file(file, given, &mut faults),
+            None => given.to_vec(),
+        };
+        let args = match args.config {
+            Some(_) => parse_again(&given, &mut faults).unwrap_or(args),
             None => args,
         };
         let check = args.check;
-        let config = Self::from_args(&args, &mut faults);
+        let config = Self { settings: Settings::of(&given), ..Self::from_args(&args, &mut faults) };
         config.validate(&mut faults);
         if !faults.is_empty() {
             return Err(ConfigError { faults });
@@ -231,6 +244,7 @@ impl Config {
         let mut read = Reader { faults };
         config.listen.http.clone_from(&args.listen.http);
         config.listen.grpc = Some(args.listen.grpc.clone()).filter(|address| !address.is_empty());
+        read.set("web.cors.origin", &mut config.cors_origin, parse_origin(&args.listen.cors_origin));
         read.sources(&args.sources, &mut config.sources);
         read.query(&args.query, &mut config.query);
         read.limits(&args.limits, &mut config.limits);
@@ -422,18 +436,23 @@ impl Reader<'_> {
     }
 }
 
-/// Puts the settings of `file` before the arguments that were given and parses all of them again. None where nothing can
-/// be parsed.
-fn with_file(file: &Path, given: &[String], faults: &mut Vec<String>) -> Option<QueryArgs> {
-    use clap::Parser as _;
-    let in_file = match std::fs::read_to_string(file) {
+/// The settings of `file` before the arguments that were given; without them where it cannot be read.
+fn with_file(file: &Path, given: &[String], faults: &mut Vec<String>) -> Vec<String> {
+    let mut args = match std::fs::read_to_string(file) {
         Ok(text) => file_args(&text, given, faults),
         Err(error) => {
             faults.push(format!("config: read {}: {error}", file.display()));
-            return None;
+            vec![]
         }
     };
-    let args = ["masthead".to_owned(), "query".to_owned()].into_iter().chain(in_file).chain(given.iter().cloned());
+    args.extend_from_slice(given);
+    args
+}
+
+/// Parses arguments of `masthead query`. None where nothing can be parsed.
+fn parse_again(given: &[String], faults: &mut Vec<String>) -> Option<QueryArgs> {
+    use clap::Parser as _;
+    let args = ["masthead", "query"].into_iter().chain(given.iter().map(String::as_str));
     match Cli::try_parse_from(args) {
         Ok(Cli { command: Command::Query(args) }) => Some(*args),
         // The words in front name the subcommand.
@@ -498,6 +517,11 @@ fn parse_count(text: &str) -> Result<usize, String> {
 
 fn parse_millis(text: &str) -> Result<Millis, String> {
     duration::parse_ms(text).map(|ms| ms as Millis)
+}
+
+/// An anchored expression that origins must match.
+fn parse_origin(text: &str) -> Result<Matcher, String> {
+    Matcher::new("origin", MatchOp::Regex, text)
 }
 
 fn parse_bool(text: &str) -> Result<bool, String> {

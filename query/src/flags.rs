@@ -80,6 +80,9 @@ pub struct ListenArgs {
     /// StoreAPI server, by which this Masthead is a store of another; empty for none.
     #[arg(long = "grpc-address", value_name = "HOST:PORT", default_value = "0.0.0.0:10901")]
     pub grpc: String,
+    /// Expression of the origins whose scripts may read answers (CORS); it is anchored.
+    #[arg(long = "web.cors.origin", value_name = "REGEX", default_value = ".*")]
+    pub cors_origin: String,
 }
 
 /// Whom to ask.
@@ -200,7 +203,7 @@ pub fn settings() -> Vec<(String, bool)> {
     query_arguments().iter().filter_map(name).filter(|(name, _)| !only_flags(name)).collect()
 }
 
-fn query_arguments() -> Vec<clap::Arg> {
+pub(crate) fn query_arguments() -> Vec<clap::Arg> {
     let command = Cli::command();
     let query = command.find_subcommand("query").expect("the subcommand is declared above");
     query.get_arguments().cloned().collect()

@@ -23,4 +23,5 @@ pub mod plan;
 pub mod promql;
 pub mod querier;
 pub mod server;
+pub mod settings;
 pub mod stores;

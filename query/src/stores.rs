@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::future::join_all;
+use masthead_store::block::meta::BlockMeta;
 use masthead_store::block::{BlockStore, BlockStoreOptions};
 use masthead_store::discovery::{DiscoveryOptions, EndpointSet};
 use masthead_store::{Budget, Store, StoreError, StoreState};
@@ -48,6 +49,11 @@ impl StoreSet {
         let peers = self.peers.iter().flat_map(EndpointSet::stores);
         let folders = self.folders.iter().map(|folder| folder.clone() as Arc<dyn Store>);
         peers.chain(folders).chain(self.fixed.iter().cloned()).collect()
+    }
+
+    /// What the blocks of all folders say of themselves, by time within a folder.
+    pub fn blocks(&self) -> Vec<Arc<BlockMeta>> {
+        self.folders.iter().flat_map(|folder| folder.metas()).collect()
     }
 
     /// Reads all folders, and waits until each peer has answered its first question or run out its time.

@@ -6,14 +6,18 @@
 //! Parameters that are accepted and change nothing: `max_source_resolution` (only raw data is read), `engine`, `analyze`,
 //! `shard_info`, `storeMatch[]`.
 
+mod about;
+mod cors;
 pub(crate) mod coverage;
 mod encode;
+mod features;
 pub(crate) mod json;
 mod metadata;
 pub(crate) mod number;
 pub(crate) mod params;
 mod query;
 mod status;
+mod syntax;
 #[cfg(test)]
 mod tests;
 pub mod time;
@@ -32,7 +36,7 @@ use masthead_store::coverage::Coverage;
 
 use crate::error::QueryError;
 use crate::querier::{Cost, Failure, Querier};
-use encode::Success;
+use encode::{Data, Success};
 use params::Params;
 
 /// What the handlers share.
@@ -40,6 +44,7 @@ pub struct Api {
     querier: Querier,
     ready: AtomicBool,
     stopping: AtomicBool,
+    started: SystemTime,
     ids: RequestIds,
 }
 
@@ -56,8 +61,8 @@ struct Call {
 struct Route {
     /// Its path; `*` stands for one segment.
     path: &'static str,
-    /// Whether it takes forms by POST besides GET.
-    post: bool,
+    /// The methods that it takes, as the header `Allow` names them.
+    methods: &'static str,
     /// Whether it answers with data, so that it is not served before all is ready, and is logged and counted by this name.
     data: Option<&'static str>,
     handler: Handler,
@@ -71,13 +76,34 @@ macro_rules! handler {
     };
 }
 
+/// The answer is always the same JSON.
+macro_rules! fixed {
+    ($json:literal) => {
+        |_, _| Box::pin(std::future::ready(Ok(Reply::plain(Success::of(Data::Json($json.as_bytes().to_vec()))))))
+    };
+}
+
+const GET: &str = "GET, OPTIONS";
+/// GET, and forms by POST.
+const FORM: &str = "GET, OPTIONS, POST";
+const PROBE: &str = "GET, HEAD, OPTIONS";
+const ACT: &str = "OPTIONS, POST, PUT";
+const POST: &str = "OPTIONS, POST";
+
 const fn data(path: &'static str, post: bool, name: &'static str, handler: Handler) -> Route {
-    Route { path, post, data: Some(name), handler }
+    Route { path, methods: if post { FORM } else { GET }, data: Some(name), handler }
 }
 
 const fn about(path: &'static str, post: bool, handler: Handler) -> Route {
-    Route { path, post, data: None, handler }
+    Route { path, methods: if post { FORM } else { GET }, data: None, handler }
 }
+
+const fn other(path: &'static str, methods: &'static str, handler: Handler) -> Route {
+    Route { path, methods, data: None, handler }
+}
+
+/// Where the API lies.
+const API_PREFIX: &str = "/api/v1/";
 
 /// Every endpoint.
 const ROUTES: &[Route] = &[
@@ -90,11 +116,25 @@ const ROUTES: &[Route] = &[
     about("/api/v1/metadata", false, handler!(metadata::metrics)),
     about("/api/v1/rules", false, handler!(metadata::rules)),
     about("/api/v1/status/buildinfo", false, handler!(status::build_info)),
+    about("/api/v1/status/config", false, handler!(about::config)),
+    about("/api/v1/status/flags", false, handler!(about::flags)),
+    about("/api/v1/status/runtimeinfo", false, handler!(about::runtime_info)),
+    about("/api/v1/status/tsdb/blocks", false, handler!(about::blocks)),
+    about("/api/v1/status/walreplay", false, fixed!(r#"{"min":0,"max":0,"current":0}"#)),
+    about("/api/v1/features", false, handler!(features::features)),
+    about("/api/v1/format_query", true, handler!(syntax::format_query)),
+    about("/api/v1/parse_query", true, handler!(syntax::parse_query)),
+    about("/api/v1/alertmanagers", false, fixed!(r#"{"activeAlertmanagers":[],"droppedAlertmanagers":[]}"#)),
+    about("/api/v1/notifications", false, fixed!("[]")),
+    about("/api/v1/scrape_pools", false, fixed!(r#"{"scrapePools":[]}"#)),
     about("/api/v1/stores", false, handler!(status::stores)),
-    about("/-/healthy", false, handler!(status::healthy)),
-    about("/-/ready", false, handler!(status::ready)),
-    about("/metrics", false, handler!(status::metrics)),
-    about("/", false, handler!(status::page)),
+    other("/api/v1/write", POST, handler!(about::no_remote_write)),
+    other("/api/v1/otlp/v1/metrics", POST, handler!(about::no_otlp_write)),
+    other("/api/v1/admin/tsdb/*", ACT, handler!(about::no_admin)),
+    other("/-/healthy", PROBE, handler!(status::healthy)),
+    other("/-/ready", PROBE, handler!(status::ready)),
+    other("/metrics", PROBE, handler!(status::metrics)),
+    other("/", PROBE, handler!(status::page)),
 ];
 
 /// What a handler answers.
@@ -173,7 +213,7 @@ impl Api {
     /// The API over a querier.
     pub fn new(querier: Querier) -> Self {
         let (ready, stopping) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { querier, ready, stopping, ids: RequestIds::default() }
+        Self { querier, ready, stopping, started: SystemTime::now(), ids: RequestIds::default() }
     }
 
     /// From now on data is served.
@@ -241,6 +281,7 @@ pub async fn serve(api: Arc<Api>, request: http::Request<Body>) -> Response {
     let (head, body) = request.into_parts();
     let id = api.ids.of(&head.headers);
     let routed = route(&head.method, &head.uri);
+    let with_cors = routed.is_ok() || head.method == Method::OPTIONS;
     let mut log = None;
     let mut reply = match routed {
         Err(reply) => *reply,
@@ -259,8 +300,8 @@ pub async fn serve(api: Arc<Api>, request: http::Request<Body>) -> Response {
         api.querier.metrics.finished(endpoint, reply.outcome, took);
         log_line(endpoint, &id, &call, &reply, took);
     }
-    if head.uri.path().starts_with("/api/v1/") {
-        add_cors(&head.headers, &mut reply.headers);
+    if with_cors && head.uri.path().starts_with(API_PREFIX) {
+        cors::add(&head.headers, &api.querier.config.cors_origin, &mut reply.headers);
     }
     if let Ok(id) = HeaderValue::try_from(&id) {
         reply.headers.insert(HeaderName::from_static("x-request-id"), id);
@@ -284,7 +325,7 @@ async fn answer(api: &Api, route: &Route, call: &Call) -> Reply {
 
 /// The endpoint of a request and what its path has in place of `*`; or the answer, where there is none.
 fn route(method: &Method, uri: &Uri) -> Result<(&'static Route, String), Box<Reply>> {
-    if method == Method::OPTIONS && uri.path().starts_with("/api/v1/") {
+    if method == Method::OPTIONS && uri.path().starts_with(API_PREFIX) {
         return Err(Box::new(Reply::no_content()));
     }
     let path = params::percent_decode(uri.path(), false).unwrap_or_else(|_| uri.path().to_owned());
@@ -292,21 +333,17 @@ fn route(method: &Method, uri: &Uri) -> Result<(&'static Route, String), Box<Rep
         let plain = without_empty_segments(&path);
         return Err(Box::new(match find(&plain) {
             Some(_) if plain != path => moved(method, &plain, uri.query()),
-            _ => status::text(StatusCode::NOT_FOUND, "404 page not found\n"),
+            _ => status::refusal(StatusCode::NOT_FOUND, "404 page not found"),
         }));
     };
-    let allowed = match *method {
-        Method::GET => true,
-        Method::HEAD => !route.path.starts_with("/api/"),
-        Method::POST => route.post,
-        _ => false,
-    };
-    if allowed {
+    if method != Method::OPTIONS && route.methods.split(", ").any(|known| known == method.as_str()) {
         return Ok((route, name));
     }
-    let mut reply = status::text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n");
-    let allow = if route.post { "GET, OPTIONS, POST" } else { "GET, OPTIONS" };
-    reply.headers.insert(header::ALLOW, HeaderValue::from_static(allow));
+    let mut reply = match *method {
+        Method::OPTIONS => status::text(StatusCode::OK, ""),
+        _ => status::refusal(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"),
+    };
+    reply.headers.insert(header::ALLOW, HeaderValue::from_static(route.methods));
     Err(Box::new(reply))
 }
 
@@ -360,25 +397,9 @@ async fn read_params(head: &http::request::Parts, body: Body) -> Result<Params, 
             Ok(Params::new(Some(&String::from_utf8_lossy(&bytes)), head.uri.query()))
         }
         Err(_) => {
-            let text = "the form is larger than 10 MiB, or broke off\n";
-            Err(Box::new(status::text(StatusCode::PAYLOAD_TOO_LARGE, text)))
+            let text = "the form is larger than 10 MiB, or broke off";
+            Err(Box::new(status::refusal(StatusCode::PAYLOAD_TOO_LARGE, text)))
         }
-    }
-}
-
-/// The headers for scripts of other origins, as Prometheus sends them, with our own ones made readable.
-fn add_cors(request: &HeaderMap, reply: &mut HeaderMap) {
-    reply.append(header::VARY, HeaderValue::from_static("Origin"));
-    if !request.contains_key(header::ORIGIN) {
-        return;
-    }
-    for (name, value) in [
-        (header::ACCESS_CONTROL_ALLOW_HEADERS, "Accept, Authorization, Content-Type, Origin"),
-        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, OPTIONS"),
-        (header::ACCESS_CONTROL_EXPOSE_HEADERS, "Date, Masthead-Coverage, X-Request-Id"),
-        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
-    ] {
-        reply.insert(name, HeaderValue::from_static(value));
     }
 }
 

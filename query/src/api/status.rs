@@ -115,3 +115,13 @@ pub(super) async fn page(_: &Api, _: &Call) -> Result<Reply, ApiError> {
 pub(super) fn text(status: StatusCode, text: &'static str) -> Reply {
     Reply::raw(status, HeaderValue::from_static("text/plain; charset=utf-8"), Body::from(text))
 }
+
+/// An error as a line of plain text, as Go's `http.Error` writes it.
+pub(super) fn refusal(status: StatusCode, text: impl Into<String>) -> Reply {
+    let text = text.into();
+    let body = Body::from(format!("{text}\n"));
+    let mut reply = Reply::raw(status, HeaderValue::from_static("text/plain; charset=utf-8"), body);
+    reply.headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    (reply.outcome, reply.error) = ("refused", Some(text));
+    reply
+}

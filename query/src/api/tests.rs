@@ -3,10 +3,10 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use masthead_store::testing::{Fault, FaultyStore, MemoryStore};
-use masthead_store::{Budget, Labels, Samples, Store, StoreError, StoreErrorKind, StoreState};
+use masthead_store::{Budget, Labels, MatchOp, Matcher, Samples, Store, StoreError, StoreErrorKind, StoreState};
 
 use super::*;
-use crate::config::Config;
+use crate::config::{Config, Feature};
 use crate::metrics::Metrics;
 use crate::stores::StoreSet;
 
@@ -268,7 +268,7 @@ async fn the_empty_forms() {
         ("/api/v1/labels?start=6&end=5", 200, r#"{"status":"success","data":[]}"#),
         ("/api/v1/label/nope/values", 200, r#"{"status":"success","data":[]}"#),
         ("/api/v1/label//values", 404, "404 page not found\n"),
-        ("/api/v1/alertmanagers", 404, "404 page not found\n"),
+        ("/api/v1/targets/relabel_steps", 404, "404 page not found\n"),
         ("/-/healthy", 200, "Masthead is healthy.\n"),
         ("/-/ready", 200, "Masthead is ready.\n"),
     ] {
@@ -379,7 +379,7 @@ async fn forms_methods_and_origins() {
     };
     let got = ask(&api, form().header("origin", "http://x").header("x-request-id", "mine-1"), "query=1%2B2").await;
     assert_eq!(got.body, r#"{"status":"success","data":{"resultType":"scalar","result":[4,"3"]}}"#);
-    assert_eq!(got.header("access-control-allow-origin"), "*");
+    assert_eq!(got.header("access-control-allow-origin"), "http://x");
     assert!(got.header("access-control-expose-headers").contains("Masthead-Coverage"));
     assert_eq!(got.header("x-request-id"), "mine-1");
     let got = ask(&api, http::Request::options("/api/v1/anything").header("origin", "http://x"), "").await;
@@ -388,6 +388,143 @@ async fn forms_methods_and_origins() {
     assert_eq!((got.status, got.header("allow")), (405, "GET, OPTIONS"));
     let got = ask(&api, http::Request::get("/-/healthy").header("x-request-id", "a b"), "").await;
     assert_eq!(got.header("x-request-id").len(), 16, "an id that does not fit a log line is replaced");
+}
+
+#[tokio::test]
+async fn every_path_has_its_methods() {
+    let api = api_over(vec![Arc::new(east())], |_| {});
+    for (method, path, status, allow, body) in [
+        ("GET", "/api/v1/nope", 404, "", "404 page not found\n"),
+        ("POST", "/api/v1/nope", 404, "", "404 page not found\n"),
+        ("DELETE", "/api/v1/query", 405, "GET, OPTIONS, POST", "Method Not Allowed\n"),
+        ("HEAD", "/api/v1/query", 405, "GET, OPTIONS, POST", "Method Not Allowed\n"),
+        ("POST", "/api/v1/status/flags", 405, "GET, OPTIONS", "Method Not Allowed\n"),
+        ("GET", "/api/v1/write", 405, "OPTIONS, POST", "Method Not Allowed\n"),
+        ("GET", "/api/v1/admin/tsdb/snapshot", 405, "OPTIONS, POST, PUT", "Method Not Allowed\n"),
+        ("POST", "/-/healthy", 405, "GET, HEAD, OPTIONS", "Method Not Allowed\n"),
+        ("OPTIONS", "/-/healthy", 200, "GET, HEAD, OPTIONS", ""),
+        ("OPTIONS", "/api/v1/nope", 204, "", ""),
+        ("HEAD", "/-/ready", 200, "", "Masthead is ready.\n"),
+        (
+            "PUT",
+            "/api/v1/admin/tsdb/snapshot",
+            500,
+            "",
+            r#"{"status":"error","errorType":"unavailable","error":"admin APIs disabled"}"#,
+        ),
+        (
+            "POST",
+            "/api/v1/write",
+            404,
+            "",
+            "remote write receiver needs to be enabled with --web.enable-remote-write-receiver\n",
+        ),
+    ] {
+        let got = ask(&api, http::Request::builder().method(method).uri(path), "").await;
+        assert_eq!((got.status, got.header("allow"), &*got.body), (status, allow, body), "{method} {path}");
+        let sniffed = if (404..=405).contains(&status) { "nosniff" } else { "" };
+        assert_eq!(got.header("x-content-type-options"), sniffed, "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn only_allowed_origins_may_read() {
+    let origins = |config: &mut Config| {
+        config.cors_origin = Matcher::new("origin", MatchOp::Regex, r"https?://(a|b)\.example").unwrap();
+    };
+    let api = api_over(vec![Arc::new(east())], origins);
+    for (origin, allowed) in
+        [("http://a.example", "http://a.example"), ("http://c.example", ""), ("http://a.example.org", ""), ("", "")]
+    {
+        let request = http::Request::get("/api/v1/query?query=1").header("origin", origin);
+        let got = ask(&api, request, "").await;
+        assert_eq!(got.header("access-control-allow-origin"), allowed, "{origin}");
+        let vary: Vec<_> = got.headers.get_all("vary").iter().collect();
+        assert_eq!(vary, ["Accept-Encoding", "Origin"]);
+        assert_eq!(got.headers.contains_key("access-control-allow-methods"), !origin.is_empty());
+    }
+    assert!(!get(&api, "/api/v1/nope").await.headers.contains_key("vary"));
+}
+
+#[tokio::test]
+async fn expressions_are_formatted_and_parsed() {
+    let api = api_over(vec![], |config| config.query.features = vec![Feature::FillModifiers]);
+    for (path, expected) in [
+        ("format_query?query=sum(x)by(a)%3E1", r#""sum by (a) (x) \u003e 1""#),
+        (
+            "parse_query?query=-rate(up{a!=%22b%22}[5m]offset+1m)",
+            concat!(
+                r#"{"expr":{"args":[{"anchored":false,"matchers":[{"name":"a","type":"!=","value":"b"},"#,
+                r#"{"name":"__name__","type":"=","value":"up"}],"name":"up","offset":60000,"offsetExpr":null,"#,
+                r#""range":300000,"rangeExpr":null,"smoothed":false,"startOrEnd":null,"timestamp":null,"#,
+                r#""type":"matrixSelector"}],"func":{"argTypes":["matrix"],"name":"rate","returnType":"vector","#,
+                r#""variadic":0},"type":"call"},"op":"-","type":"unaryExpr"}"#
+            ),
+        ),
+        (
+            "parse_query?query=a*on(b)group_left(c)fill_left(1e-7)d+@+end()",
+            concat!(
+                r#"{"bool":false,"lhs":{"anchored":false,"matchers":[{"name":"__name__","type":"=","value":"a"}],"#,
+                r#""name":"a","offset":0,"offsetExpr":null,"smoothed":false,"startOrEnd":null,"timestamp":null,"#,
+                r#""type":"vectorSelector"},"matching":{"card":"many-to-one","fillValues":{"lhs":1e-7,"rhs":null},"#,
+                r#""include":["c"],"labels":["b"],"on":true},"op":"*","rhs":{"anchored":false,"#,
+                r#""matchers":[{"name":"__name__","type":"=","value":"d"}],"name":"d","offset":0,"offsetExpr":null,"#,
+                r#""smoothed":false,"startOrEnd":"end","timestamp":null,"type":"vectorSelector"},"type":"binaryExpr"}"#
+            ),
+        ),
+        (
+            "parse_query?query=(topk+without+()(1,count_values(%22v%22,vector(2)))[(5):-step()*(1m)]+@+1.5)",
+            concat!(
+                r#"{"expr":{"expr":{"expr":{"expr":{"args":[{"type":"numberLiteral","val":"2"}],"#,
+                r#""func":{"argTypes":["scalar"],"name":"vector","returnType":"vector","variadic":0},"type":"call"},"#,
+                r#""grouping":[],"op":"count_values","param":{"type":"stringLiteral","val":"v"},"type":"aggregation","#,
+                r#""without":false},"grouping":[],"op":"topk","param":{"type":"numberLiteral","val":"1"},"#,
+                r#""type":"aggregation","without":true},"offset":0,"offsetExpr":null,"range":0,"#,
+                r#""rangeExpr":{"lhs":null,"op":"+","rhs":{"duration":false,"type":"numberLiteral","val":"5"},"#,
+                r#""type":"durationExpr","wrapped":true},"startOrEnd":null,"step":0,"stepExpr":{"lhs":{"lhs":null,"#,
+                r#""op":"-","rhs":{"lhs":null,"op":"step","rhs":null,"type":"durationExpr","wrapped":false},"#,
+                r#""type":"durationExpr","wrapped":false},"op":"*","rhs":{"lhs":null,"op":"+","#,
+                r#""rhs":{"duration":true,"type":"numberLiteral","val":"60"},"type":"durationExpr","wrapped":true},"#,
+                r#""type":"durationExpr","wrapped":false},"timestamp":1500,"type":"subquery"},"type":"parenExpr"}"#
+            ),
+        ),
+    ] {
+        let got = get(&api, &format!("/api/v1/{path}")).await;
+        assert_eq!(got.body, format!(r#"{{"status":"success","data":{expected}}}"#), "{path}");
+    }
+    let got = get(&api, "/api/v1/parse_query?query=").await;
+    let text = "invalid parameter \"query\": unknown position: parse error: no expression found in input";
+    assert_eq!((got.status, got.body), (400, error("bad_data", text)));
+}
+
+#[tokio::test]
+async fn the_server_tells_of_itself() {
+    let api = api_over(vec![], |config| config.query.features = vec![Feature::ExtendedRangeSelectors]);
+    let data = async |path: &str| {
+        let got = get(&api, &format!("/api/v1/{path}")).await;
+        assert_eq!(got.status, 200, "{path}");
+        serde_json::from_str::<serde_json::Value>(&got.body).unwrap()["data"].clone()
+    };
+    let features = data("features").await;
+    for (category, name, on) in [
+        ("promql", "anchored", true),
+        ("promql", "fill_left", false),
+        ("promql", "bool", true),
+        ("promql_operators", ">=", true),
+        ("promql_operators", "limitk", false),
+        ("promql_functions", "rate", true),
+        ("promql_functions", "info", false),
+        ("api", "remote_write_receiver", false),
+    ] {
+        assert_eq!(features[category][name], on, "{category} {name}");
+    }
+    assert_eq!(data("status/flags").await["query.timeout"], "2m");
+    assert!(data("status/config").await["yaml"].as_str().unwrap().contains("query.timeout: \"2m\"\n"));
+    let info = data("status/runtimeinfo").await;
+    assert_eq!((&info["reloadConfigSuccess"], &info["corruptionCount"]), (&true.into(), &0.into()));
+    assert!(info["serverTime"].as_str().unwrap() >= info["startTime"].as_str().unwrap());
+    assert_eq!(data("status/tsdb/blocks").await, serde_json::json!({"blocks": []}));
+    assert_eq!(data("alertmanagers").await["activeAlertmanagers"], serde_json::json!([]));
 }
 
 #[tokio::test]

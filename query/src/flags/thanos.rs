@@ -84,7 +84,7 @@ pub const THANOS_FLAGS: &[ThanosFlag] = &[
     value("web.route-prefix", NO_PREFIX),
     value("web.external-prefix", NO_PREFIX),
     value("web.prefix-header", Ignored("the page's links are relative")),
-    switch("web.disable-cors", Refused("CORS headers are always sent; let a proxy remove them")),
+    switch("web.disable-cors", Refused("CORS headers are always sent; --web.cors.origin says to whom")),
     value("query.timeout", Same),
     value("query.promql-engine", ONE_ENGINE),
     switch(

@@ -323,6 +323,24 @@ impl ValueType {
 }
 
 impl AggregateOp {
+    /// All of them.
+    pub const ALL: [AggregateOp; 14] = [
+        AggregateOp::Avg,
+        AggregateOp::Bottomk,
+        AggregateOp::Count,
+        AggregateOp::CountValues,
+        AggregateOp::Group,
+        AggregateOp::Limitk,
+        AggregateOp::LimitRatio,
+        AggregateOp::Max,
+        AggregateOp::Min,
+        AggregateOp::Quantile,
+        AggregateOp::Stddev,
+        AggregateOp::Stdvar,
+        AggregateOp::Sum,
+        AggregateOp::Topk,
+    ];
+
     /// As written in a query.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -373,6 +391,28 @@ impl UnaryOp {
 }
 
 impl BinaryOp {
+    /// All of them.
+    pub const ALL: [BinaryOp; 18] = [
+        BinaryOp::Add,
+        BinaryOp::Sub,
+        BinaryOp::Mul,
+        BinaryOp::Div,
+        BinaryOp::Mod,
+        BinaryOp::Pow,
+        BinaryOp::Atan2,
+        BinaryOp::Equal,
+        BinaryOp::NotEqual,
+        BinaryOp::Less,
+        BinaryOp::LessEqual,
+        BinaryOp::Greater,
+        BinaryOp::GreaterEqual,
+        BinaryOp::TrimUpper,
+        BinaryOp::TrimLower,
+        BinaryOp::And,
+        BinaryOp::Or,
+        BinaryOp::Unless,
+    ];
+
     /// As written in a query.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -18,6 +18,7 @@ pub mod functions;
 mod lexer;
 mod number;
 mod parser;
+mod pretty;
 pub mod print;
 mod quote;
 pub mod series;
@@ -112,6 +113,11 @@ pub fn parse_selector(text: &str, options: &ParseOptions) -> Result<Vec<Matcher>
     Parser::new(text, options)
         .and_then(|mut parser| parser.parse_selector())
         .map_err(|fault| ParseError::new(fault, text))
+}
+
+/// A constant duration in ms, as upstream keeps it: whole nanoseconds, cut.
+pub fn duration_ms(seconds: f64) -> i64 {
+    number::to_nanoseconds(seconds) / 1_000_000
 }
 
 /// Line and column (both from 1, the column in bytes) of a byte offset of `query`, as Prometheus counts them

@@ -110,15 +110,25 @@ impl Display for MatrixSelector {
 
 impl Display for Subquery {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{}[", self.expr)?;
-        write_constant(&self.range, f)?;
+        write!(f, "{}{}", self.expr, SubqueryTail(self))
+    }
+}
+
+/// What stands behind the expression of a subquery.
+pub(super) struct SubqueryTail<'a>(pub(super) &'a Subquery);
+
+impl Display for SubqueryTail<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Subquery { range, step, at, offset, .. } = self.0;
+        f.write_str("[")?;
+        write_constant(range, f)?;
         f.write_str(":")?;
-        if let Some(step) = &self.step {
+        if let Some(step) = step {
             write_constant(step, f)?;
         }
         f.write_str("]")?;
-        write_at(self.at, f)?;
-        write_offset(self.offset.as_ref(), f)
+        write_at(*at, f)?;
+        write_offset(offset.as_ref(), f)
     }
 }
 
@@ -164,17 +174,27 @@ impl Display for DurationExpr {
 
 impl Display for Aggregate {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(self.op.as_str())?;
-        if self.without || !self.grouping.is_empty() {
-            f.write_str(if self.without { " without (" } else { " by (" })?;
-            write_labels(&self.grouping, f)?;
-            f.write_str(") ")?;
-        }
-        f.write_str("(")?;
+        write!(f, "{}(", AggregateHead(self))?;
         if let Some(parameter) = &self.parameter {
             write!(f, "{parameter}, ")?;
         }
         write!(f, "{})", self.expr)
+    }
+}
+
+/// Operator and grouping of an aggregation.
+pub(super) struct AggregateHead<'a>(pub(super) &'a Aggregate);
+
+impl Display for AggregateHead<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Aggregate { op, grouping, without, .. } = self.0;
+        f.write_str(op.as_str())?;
+        if !*without && grouping.is_empty() {
+            return Ok(());
+        }
+        f.write_str(if *without { " without (" } else { " by (" })?;
+        write_labels(grouping, f)?;
+        f.write_str(") ")
     }
 }
 
@@ -185,12 +205,20 @@ fn write_labels(labels: &[Box<str>], f: &mut Formatter<'_>) -> fmt::Result {
 
 impl Display for Binary {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.left, self.op.as_str())?;
-        if self.return_bool {
+        write!(f, "{} {} {}", self.left, BinaryHead(self), self.right)
+    }
+}
+
+/// Operator of a binary operation, with `bool` and matching.
+pub(super) struct BinaryHead<'a>(pub(super) &'a Binary);
+
+impl Display for BinaryHead<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.op.as_str())?;
+        if self.0.return_bool {
             f.write_str(" bool")?;
         }
-        self.write_matching(f)?;
-        write!(f, " {}", self.right)
+        self.0.write_matching(f)
     }
 }
 

@@ -169,6 +169,11 @@ impl BlockStore {
         self.known().view.blocks.iter().map(|block| block.ulid()).collect()
     }
 
+    /// What the blocks that are served say of themselves, ascending by their first time.
+    pub fn metas(&self) -> Vec<Arc<meta::BlockMeta>> {
+        self.known().view.blocks.iter().map(|block| block.meta.clone()).collect()
+    }
+
     fn known(&self) -> Known {
         self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
