@@ -15,8 +15,6 @@ pub mod duration;
 pub mod engine;
 pub mod error;
 pub mod flags;
-mod go_float;
-mod go_math;
 pub mod logging;
 pub mod metrics;
 pub mod plan;
@@ -25,3 +23,5 @@ pub mod querier;
 pub mod server;
 pub mod settings;
 pub mod stores;
+
+use masthead_store::{go_float, go_math};

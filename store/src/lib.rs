@@ -2,9 +2,9 @@
 //!
 //! # Layout
 //!
-//! Pure data: [`labels`], [`label_strings`], [`matcher`], [`series`], [`samples`], [`histogram`], `chunk`, `merge`, `dedup`.
+//! Pure data: [`labels`], [`label_strings`], [`matcher`], [`series`], [`samples`], [`histogram`], [`kahan`], `chunk`, `merge`, `dedup`.
 //! Sources: `block` (TSDB blocks through object_store), `remote` (StoreAPI peers), `testing` (in memory, for tests).
-//! Between them and the engine: `fanout`. Towards other aggregators: `serve`. Accounts: [`budget`], [`coverage`], [`error`].
+//! Between them and the engine: `fanout`. Towards other aggregators: `serve`. Accounts: [`budget`], [`coverage`], [`error`]. Numbers as Go has them: [`go_float`], [`go_math`].
 //!
 //! # Invariants
 //!
@@ -27,7 +27,10 @@ pub mod dedup;
 pub mod discovery;
 pub mod error;
 pub mod fanout;
+pub mod go_float;
+pub mod go_math;
 pub mod histogram;
+pub mod kahan;
 pub mod label_strings;
 pub mod labels;
 pub mod matcher;

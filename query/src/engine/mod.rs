@@ -23,7 +23,6 @@ mod info;
 mod inputs;
 mod instant_functions;
 mod join;
-pub mod kahan;
 mod lanes;
 mod loaded;
 mod lookup;
@@ -49,7 +48,7 @@ mod window;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use masthead_store::{Budget, Labels, Reservation, Samples, SeriesBatch};
+use masthead_store::{Budget, Labels, Reservation, Samples, SeriesBatch, kahan};
 
 use crate::annotations::Annotations;
 use crate::error::QueryError;

@@ -13,17 +13,17 @@ mod trigonometric;
 
 use std::f64::consts::{LOG2_E, LOG10_E};
 
-use masthead_store::Millis;
+use crate::Millis;
 
-pub(crate) use hyperbolic::{acosh, asinh, atanh, cosh, sinh, tanh};
-pub(crate) use trigonometric::{acos, asin, atan, atan2, cos, sin, tan};
+pub use hyperbolic::{acosh, asinh, atanh, cosh, sinh, tanh};
+pub use trigonometric::{acos, asin, atan, atan2, cos, sin, tan};
 
 const LN2_HI: f64 = f64::from_bits(0x3fe6_2e42_fee0_0000);
 const LN2_LO: f64 = f64::from_bits(0x3dea_39ef_3579_3c76);
 const FRACTION_MASK: u64 = 0x000f_ffff_ffff_ffff;
 
 /// e to the power of `x`: as on processors with fused multiply-add (math/exp_amd64.s).
-pub(crate) fn exp(x: f64) -> f64 {
+pub fn exp(x: f64) -> f64 {
     const LN2_UPPER: f64 = 0.693_147_180_559_662_956_511_601_805_686_950_683_593_75;
     const LN2_LOWER: f64 = 0.282_352_905_630_315_771_225_884_481_750_134_360_255_254_120_68e-12;
     /// 1/8!, 1/7!, ... 1/2!, 1/1!
@@ -68,8 +68,40 @@ fn scale_exp(y: f64, exponent: i64) -> f64 {
     }
 }
 
+/// 2 to the power of `x` (math/exp.go, exp2), which has no version of its own for the processor.
+pub fn exp2(x: f64) -> f64 {
+    /// Coefficients of the series of msun's e_exp.c.
+    const TERMS: [f64; 5] = [
+        1.666_666_666_666_666_574_15e-1,
+        -2.777_777_777_701_559_338_42e-3,
+        6.613_756_321_437_934_361_17e-5,
+        -1.653_390_220_546_525_153_90e-6,
+        4.138_136_797_057_238_460_39e-8,
+    ];
+    const HI: f64 = 6.931_471_803_691_238_164_90e-1;
+    const LO: f64 = 1.908_214_929_270_587_700_02e-10;
+    if x.is_nan() || x == f64::INFINITY {
+        return x;
+    }
+    if x > 1.023_999_999_999_999_9e3 {
+        return f64::INFINITY;
+    }
+    if x < -1.074e3 {
+        return 0.0;
+    }
+    let exponent = if x == 0.0 { 0.0 } else { (x + 0.5_f64.copysign(x)).trunc() };
+    let rest = x - exponent;
+    let (hi, lo) = (rest * HI, -rest * LO);
+    let r = hi - lo;
+    let t = r * r;
+    let [p1, p2, p3, p4, p5] = TERMS;
+    let c = r - t * (p1 + t * (p2 + t * (p3 + t * (p4 + t * p5))));
+    let y = 1.0 - ((lo - (r * c) / (2.0 - c)) - hi);
+    join(y, exponent as i64)
+}
+
 /// Natural logarithm (math/log_amd64.s). Denormal numbers are read as if their leading bit were there, as Go does.
-pub(crate) fn ln(x: f64) -> f64 {
+pub fn ln(x: f64) -> f64 {
     if x == 0.0 {
         return f64::NEG_INFINITY;
     }
@@ -110,7 +142,7 @@ const LOG_TERMS: [f64; 7] = [
 ];
 
 /// Logarithm to base 2; exact for powers of 2.
-pub(crate) fn log2(x: f64) -> f64 {
+pub fn log2(x: f64) -> f64 {
     let (fraction, exponent) = split(x);
     if fraction == 0.5 {
         return f64::from(exponent - 1);
@@ -119,7 +151,7 @@ pub(crate) fn log2(x: f64) -> f64 {
 }
 
 /// Logarithm to base 10.
-pub(crate) fn log10(x: f64) -> f64 {
+pub fn log10(x: f64) -> f64 {
     ln(x) * LOG10_E
 }
 
@@ -185,7 +217,7 @@ fn ln_1p_tiny(f: f64, k: f64, correction: f64, half_square: f64) -> f64 {
 }
 
 /// `x` to the power of `y` (math/pow.go): whole powers by repeated squaring, the rest by `exp` and `ln`.
-pub(crate) fn pow(x: f64, y: f64) -> f64 {
+pub fn pow(x: f64, y: f64) -> f64 {
     if let Some(special) = special_pow(x, y) {
         return special;
     }
@@ -291,8 +323,8 @@ fn split(x: f64) -> (f64, i32) {
     (f64::from_bits((bits & !(0x7ff << 52)) | 0x3fe << 52), exponent + shift)
 }
 
-/// `fraction * 2^exponent`, rounded once.
-fn join(fraction: f64, exponent: i64) -> f64 {
+/// `fraction * 2^exponent`, rounded once (math/ldexp.go).
+pub fn join(fraction: f64, exponent: i64) -> f64 {
     if fraction == 0.0 || !fraction.is_finite() {
         return fraction;
     }
@@ -318,7 +350,7 @@ fn normalize(x: f64) -> (f64, i32) {
 }
 
 /// Go's math.Max: NaN wins over all but +Inf, and 0 over -0.
-pub(crate) fn go_max(a: f64, b: f64) -> f64 {
+pub fn go_max(a: f64, b: f64) -> f64 {
     if a == f64::INFINITY || b == f64::INFINITY {
         f64::INFINITY
     } else if a.is_nan() || b.is_nan() {
@@ -333,11 +365,11 @@ pub(crate) fn go_max(a: f64, b: f64) -> f64 {
 }
 
 /// Go's math.Min: NaN wins over all but -Inf, and -0 over 0.
-pub(crate) fn go_min(a: f64, b: f64) -> f64 {
+pub fn go_min(a: f64, b: f64) -> f64 {
     -go_max(-a, -b)
 }
 
 /// Go's `Duration.Seconds` of so many ms: whole seconds and the rest are turned into floats apart.
-pub(crate) fn seconds(millis: Millis) -> f64 {
+pub fn seconds(millis: Millis) -> f64 {
     (millis / 1000) as f64 + (millis % 1000) as f64 / 1000.0
 }

@@ -5,7 +5,7 @@ use std::f64::consts::LN_2;
 use super::{exp, ln, ln_1p};
 
 /// Hyperbolic sine.
-pub(crate) fn sinh(x: f64) -> f64 {
+pub fn sinh(x: f64) -> f64 {
     let size = if x < 0.0 { -x } else { x };
     let value = if size > 21.0 {
         exp(size) * 0.5
@@ -31,13 +31,13 @@ pub(crate) fn sinh(x: f64) -> f64 {
 }
 
 /// Hyperbolic cosine.
-pub(crate) fn cosh(x: f64) -> f64 {
+pub fn cosh(x: f64) -> f64 {
     let e = exp(x.abs());
     if x.abs() > 21.0 { e * 0.5 } else { (e + 1.0 / e) * 0.5 }
 }
 
 /// Hyperbolic tangent.
-pub(crate) fn tanh(x: f64) -> f64 {
+pub fn tanh(x: f64) -> f64 {
     /// Half the logarithm of 2^127.
     const ONE_FROM: f64 = 0.5 * 8.802_969_193_111_305_429_598_8e+01;
     let size = x.abs();
@@ -61,7 +61,7 @@ pub(crate) fn tanh(x: f64) -> f64 {
 }
 
 /// Inverse hyperbolic sine.
-pub(crate) fn asinh(x: f64) -> f64 {
+pub fn asinh(x: f64) -> f64 {
     if !x.is_finite() {
         return x;
     }
@@ -79,7 +79,7 @@ pub(crate) fn asinh(x: f64) -> f64 {
 }
 
 /// Inverse hyperbolic cosine.
-pub(crate) fn acosh(x: f64) -> f64 {
+pub fn acosh(x: f64) -> f64 {
     if x < 1.0 || x.is_nan() {
         return f64::NAN;
     }
@@ -97,7 +97,7 @@ pub(crate) fn acosh(x: f64) -> f64 {
 }
 
 /// Inverse hyperbolic tangent.
-pub(crate) fn atanh(x: f64) -> f64 {
+pub fn atanh(x: f64) -> f64 {
     if x.is_nan() || x.abs() > 1.0 {
         return f64::NAN;
     }

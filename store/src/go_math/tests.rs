@@ -16,6 +16,7 @@ const ONE: &[(&str, One)] = &[
     ("cos", cos),
     ("cosh", cosh),
     ("exp", exp),
+    ("exp2", exp2),
     ("ln", ln),
     ("log10", log10),
     ("log2", log2),

@@ -7,7 +7,7 @@ mod parse;
 
 use std::io::Write as _;
 
-pub(crate) use parse::{Fault, parse, underscores_are_fine};
+pub use parse::{Fault, parse, underscores_are_fine};
 
 /// Most decimals of a float that is midway between two shortest texts: what has more has more digits than any of them.
 const DECIMALS_MAX: u32 = 25;
@@ -15,7 +15,7 @@ const DECIMALS_MAX: u32 = 25;
 const DIGITS_MIN: u64 = 1_000_000_000_000_000;
 
 /// Appends a finite float without an exponent, as Go's `strconv.FormatFloat(value, 'f', -1, 64)`.
-pub(crate) fn push_plain(out: &mut Vec<u8>, value: f64) {
+pub fn push_plain(out: &mut Vec<u8>, value: f64) {
     let start = out.len();
     let _ = write!(out, "{value}");
     if may_be_midway(value) {
@@ -29,7 +29,7 @@ pub(crate) fn push_plain(out: &mut Vec<u8>, value: f64) {
 }
 
 /// Go's `strconv.FormatFloat(value, 'f', -1, 64)`: the shortest digits that read back the same, never an exponent.
-pub(crate) fn plain(value: f64) -> String {
+pub fn plain(value: f64) -> String {
     special(value).unwrap_or_else(|| {
         let mut out = Vec::new();
         push_plain(&mut out, value);
@@ -39,7 +39,7 @@ pub(crate) fn plain(value: f64) -> String {
 
 /// Go's `%g` and `%v`: the shortest digits that read back the same, with an exponent below 1e-4 and from 1e6 on
 /// (strconv/ftoa.go, formatDigits).
-pub(crate) fn shortest(value: f64) -> String {
+pub fn shortest(value: f64) -> String {
     if let Some(text) = special(value) {
         return text;
     }
@@ -48,7 +48,7 @@ pub(crate) fn shortest(value: f64) -> String {
 }
 
 /// The digits of a finite float with a point behind the first of several, and the power of ten that they are times.
-pub(crate) fn scientific(value: f64) -> (String, i32) {
+pub fn scientific(value: f64) -> (String, i32) {
     let mut text = format!("{value:e}");
     if may_be_midway(value) {
         let decimals = text.find('e').zip(text.find('.')).map_or(0, |(end, point)| end - point - 1);
@@ -62,12 +62,12 @@ pub(crate) fn scientific(value: f64) -> (String, i32) {
 }
 
 /// Go's `%f`: six decimals.
-pub(crate) fn fixed(value: f64) -> String {
+pub fn fixed(value: f64) -> String {
     special(value).unwrap_or_else(|| format!("{value:.6}"))
 }
 
 /// Go's `%.2g`.
-pub(crate) fn two_significant(value: f64) -> String {
+pub fn two_significant(value: f64) -> String {
     if let Some(text) = special(value) {
         return text;
     }
@@ -87,7 +87,7 @@ pub(crate) fn two_significant(value: f64) -> String {
 
 /// As a label of `histogram_quantiles` has it: `shortest`, with `.0` where it would look like an integer
 /// (model/labels/float.go, FormatOpenMetricsFloat).
-pub(crate) fn open_metrics(value: f64) -> String {
+pub fn open_metrics(value: f64) -> String {
     let text = shortest(value);
     let looks_whole = value.is_finite() && !text.contains(['.', 'e']);
     if value == 0.0 {

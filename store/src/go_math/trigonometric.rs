@@ -93,7 +93,7 @@ fn reduce_large(x: f64) -> (u64, f64) {
 }
 
 /// Sine.
-pub(crate) fn sin(x: f64) -> f64 {
+pub fn sin(x: f64) -> f64 {
     if x == 0.0 || x.is_nan() {
         return x;
     }
@@ -106,7 +106,7 @@ pub(crate) fn sin(x: f64) -> f64 {
 }
 
 /// Cosine.
-pub(crate) fn cos(x: f64) -> f64 {
+pub fn cos(x: f64) -> f64 {
     if !x.is_finite() {
         return f64::NAN;
     }
@@ -116,7 +116,7 @@ pub(crate) fn cos(x: f64) -> f64 {
 }
 
 /// Tangent.
-pub(crate) fn tan(x: f64) -> f64 {
+pub fn tan(x: f64) -> f64 {
     if x == 0.0 || x.is_nan() {
         return x;
     }
@@ -174,7 +174,7 @@ fn atan_positive(x: f64) -> f64 {
 }
 
 /// Arcus tangent.
-pub(crate) fn atan(x: f64) -> f64 {
+pub fn atan(x: f64) -> f64 {
     if x == 0.0 {
         x
     } else if x > 0.0 {
@@ -185,7 +185,7 @@ pub(crate) fn atan(x: f64) -> f64 {
 }
 
 /// Arcus sine.
-pub(crate) fn asin(x: f64) -> f64 {
+pub fn asin(x: f64) -> f64 {
     if x == 0.0 {
         return x;
     }
@@ -199,12 +199,12 @@ pub(crate) fn asin(x: f64) -> f64 {
 }
 
 /// Arcus cosine.
-pub(crate) fn acos(x: f64) -> f64 {
+pub fn acos(x: f64) -> f64 {
     FRAC_PI_2 - asin(x)
 }
 
 /// Angle of the point `(x, y)`.
-pub(crate) fn atan2(y: f64, x: f64) -> f64 {
+pub fn atan2(y: f64, x: f64) -> f64 {
     if x.is_nan() || y.is_nan() {
         return f64::NAN;
     }

@@ -5,7 +5,7 @@ const NAN: f64 = f64::from_bits(0x7ff8_0000_0000_0001);
 
 /// Why a text is no float.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// It does not read as one.
     Syntax,
     /// It is beyond the greatest one.
@@ -14,7 +14,7 @@ pub(crate) enum Fault {
 
 /// Reads a decimal or hexadecimal float, an infinity or NaN. Hexadecimal ones want an exponent; underscores may stand between
 /// digits.
-pub(crate) fn parse(text: &str) -> Result<f64, Fault> {
+pub fn parse(text: &str) -> Result<f64, Fault> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let signed = |size: f64| if text.starts_with('-') { -size } else { size };
     let lower = unsigned.to_ascii_lowercase();
@@ -108,7 +108,7 @@ impl Scaled {
 }
 
 /// Go's rule for underscores: only between digits, where a base prefix counts as one (strconv, underscoreOK).
-pub(crate) fn underscores_are_fine(text: &str) -> bool {
+pub fn underscores_are_fine(text: &str) -> bool {
     if !text.contains('_') {
         return true;
     }
