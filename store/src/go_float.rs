@@ -16,6 +16,13 @@ const DIGITS_MIN: u64 = 1_000_000_000_000_000;
 
 /// Appends a finite float without an exponent, as Go's `strconv.FormatFloat(value, 'f', -1, 64)`.
 pub fn push_plain(out: &mut Vec<u8>, value: f64) {
+    // Where no exponent is needed, zmij writes the same digits several times as fast as the standard library.
+    if (1e-4..1e15).contains(&value.abs()) && !may_be_midway(value) {
+        let mut buffer = zmij::Buffer::new();
+        let text = buffer.format_finite(value);
+        out.extend_from_slice(text.strip_suffix(".0").unwrap_or(text).as_bytes());
+        return;
+    }
     let start = out.len();
     let _ = write!(out, "{value}");
     if may_be_midway(value) {

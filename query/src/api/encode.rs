@@ -1,20 +1,22 @@
 //! Answers as JSON, written by hand and handed to the connection in pieces, so that a large result is never there twice.
 
+mod series;
+
 use axum::body::Body;
 use bytes::Bytes;
 use masthead_store::coverage::Coverage;
-use masthead_store::{Labels, Millis, Reservation, Samples};
+use masthead_store::{Labels, Millis, Reservation};
 
 use super::coverage;
 use super::json::{push_key, push_labels, push_plain, push_string, push_strings};
-use super::number::{push_scalar_timestamp, push_scalar_value, push_timestamp, push_value};
+use super::number::{push_scalar_timestamp, push_scalar_value};
 use crate::engine::Value;
-use crate::engine::batch::{Row, is_absent};
-use crate::error::QueryError;
+use crate::engine::batch::Row;
 use crate::plan::Timeline;
+use series::{Stamps, push_row, push_sample, push_samples};
 
 /// Bytes a piece, about: some ten microseconds of work between two waits.
-const PIECE_BYTES: usize = 32 << 10;
+const PIECE_BYTES: usize = 64 << 10;
 /// Warnings, and infos, at most; the rest is counted (respond in web/api/v1/api.go).
 const NOTES_MAX: usize = 10;
 
@@ -137,6 +139,9 @@ impl Iterator for Pieces {
 
     fn next(&mut self) -> Option<Bytes> {
         let mut out = std::mem::take(&mut self.head);
+        if self.next < self.count {
+            out.reserve(PIECE_BYTES);
+        }
         while self.next < self.count && out.len() < PIECE_BYTES {
             if self.next > 0 {
                 out.push(b',');
@@ -189,11 +194,11 @@ fn query_pieces(data: QueryData) -> Pieces {
         }
         Value::Scalar(values) => {
             let row = Row { labels: Labels::empty(), drop_name: false, values, histograms: vec![] };
-            ("matrix", list(vec![row], move |row, out| push_row(out, row, timeline)))
+            ("matrix", matrix(vec![row], timeline))
         }
         Value::String(text) => ("string", pair(start, |out| push_string(out, &text))),
         Value::Series(rows) if instant => ("vector", list(rows, move |row, out| push_sample(out, row, start))),
-        Value::Series(rows) => ("matrix", list(rows, move |row, out| push_row(out, row, timeline))),
+        Value::Series(rows) => ("matrix", matrix(rows, timeline)),
         Value::Matrix(series) => ("matrix", list(series, |(labels, samples), out| push_samples(out, labels, samples))),
     };
     let mut head = b"{".to_vec();
@@ -217,6 +222,11 @@ fn query_pieces(data: QueryData) -> Pieces {
     pieces
 }
 
+fn matrix(rows: Vec<Row>, timeline: Timeline) -> Pieces {
+    let stamps = Stamps::new(timeline);
+    list(rows, move |row, out| push_row(out, row, &stamps))
+}
+
 /// `[time, value]` of a scalar or string.
 fn pair(time: Millis, push: impl FnOnce(&mut Vec<u8>)) -> Pieces {
     let mut out = b"[".to_vec();
@@ -225,67 +235,6 @@ fn pair(time: Millis, push: impl FnOnce(&mut Vec<u8>)) -> Pieces {
     push(&mut out);
     out.push(b']');
     Pieces::whole(out)
-}
-
-fn push_metric(out: &mut Vec<u8>, labels: &Labels) {
-    out.extend_from_slice(b"{\"metric\":");
-    push_labels(out, labels);
-}
-
-fn push_point(out: &mut Vec<u8>, time: Millis, value: f64) {
-    out.push(b'[');
-    push_timestamp(out, time);
-    out.push(b',');
-    push_value(out, value);
-    out.push(b']');
-}
-
-/// `{"metric":{..},"value":[..]}`.
-fn push_sample(out: &mut Vec<u8>, row: &Row, time: Millis) {
-    push_metric(out, &row.labels);
-    if let Some(value) = row.values.first().filter(|value| !is_absent(**value)) {
-        out.extend_from_slice(b",\"value\":");
-        push_point(out, time, *value);
-    }
-    out.push(b'}');
-}
-
-/// `{"metric":{..},"values":[..]}` of one row.
-fn push_row(out: &mut Vec<u8>, row: &Row, timeline: Timeline) {
-    let points = row.values.iter().enumerate().filter(|(_, value)| !is_absent(**value));
-    push_series(out, &row.labels, points.map(|(step, value)| (timeline.at(step), *value)));
-}
-
-/// `{"metric":{..},"values":[..]}` of raw samples.
-fn push_samples(out: &mut Vec<u8>, labels: &Labels, samples: &Samples) {
-    push_series(out, labels, samples.timestamps.iter().copied().zip(samples.values.iter().copied()));
-}
-
-fn push_series(out: &mut Vec<u8>, labels: &Labels, points: impl Iterator<Item = (Millis, f64)>) {
-    push_metric(out, labels);
-    let mut any = false;
-    for (time, value) in points {
-        out.extend_from_slice(if any { b"," } else { b",\"values\":[" });
-        any = true;
-        push_point(out, time, value);
-    }
-    if any {
-        out.push(b']');
-    }
-    out.push(b'}');
-}
-
-/// Fails for what has no form in JSON yet.
-pub(crate) fn check(value: &Value) -> Result<(), QueryError> {
-    let histograms = match value {
-        Value::Series(rows) => rows.iter().any(|row| !row.histograms.is_empty()),
-        Value::Matrix(series) => series.iter().any(|(_, samples)| !samples.histograms.is_empty()),
-        Value::Scalar(_) | Value::String(_) => false,
-    };
-    match histograms {
-        true => Err(QueryError::Execution("not supported yet: native histograms in answers".to_owned())),
-        false => Ok(()),
-    }
 }
 
 /// Keeps the first `limit` series, if that is not 0. Gives whether some were left out (truncateResults in
@@ -309,6 +258,12 @@ pub(crate) fn truncate(value: &mut Value, limit: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use masthead_store::Samples;
+    use masthead_store::histogram::{Histogram, Span};
+    use masthead_store::samples::HistogramSample;
+
     use super::*;
     use crate::engine::batch::ABSENT;
 
@@ -374,6 +329,72 @@ mod tests {
             (Success::of(Data::Series(vec![Labels::from_pairs([("a", "&")])], None)), r#"[{"a":"&"}]"#),
             (Success::of(Data::Series(vec![], None)), "[]"),
         ] {
+            assert_eq!(text(success).await, format!(r#"{{"status":"success","data":{expected}}}"#));
+        }
+    }
+
+    /// Empty buckets are left out, floats come before histograms, and each kind has its key only where it has samples.
+    #[tokio::test]
+    async fn histograms_have_their_form() {
+        let histogram = Arc::new(Histogram {
+            zero_threshold: 0.5,
+            zero_count: 2.0,
+            count: 7.5,
+            sum: f64::NAN,
+            positive_spans: vec![Span { offset: 1, length: 3 }],
+            positive_buckets: vec![1.0, 0.0, 3.0],
+            negative_spans: vec![Span { offset: 1, length: 1 }],
+            negative_buckets: vec![1.5],
+            ..Histogram::default()
+        });
+        let custom = Arc::new(Histogram {
+            schema: -53,
+            count: 1.0,
+            sum: 1e-7,
+            positive_spans: vec![Span { offset: 1, length: 1 }],
+            positive_buckets: vec![1.0],
+            custom_bounds: vec![5.0],
+            ..Histogram::default()
+        });
+        let empty: Arc<Histogram> = Arc::default();
+        let json = concat!(
+            r#"{"count":"7.5","sum":"NaN","buckets":[[1,"-2","-1","1.5"],[3,"-0.5","0.5","2"],"#,
+            r#"[0,"1","2","1"],[0,"4","8","3"]]}"#
+        );
+        let custom_json = r#"{"count":"1","sum":"1e-07","buckets":[[0,"5","+Inf","1"]]}"#;
+        let at = Timeline::instant(1_500);
+        let range = Timeline { start: 1_000, step: 500, count: 3 };
+        let of = |cells: &[(u32, &Arc<Histogram>)], values: &[f64]| {
+            let histograms = cells.iter().map(|(step, histogram)| (*step, Arc::clone(histogram))).collect();
+            Value::Series(vec![Row { histograms, ..row(&[], values) }])
+        };
+        let sample = |timestamp| HistogramSample { timestamp, start_timestamp: 0, histogram: Arc::clone(&custom) };
+        let samples = Samples { timestamps: vec![3], values: vec![5.0], ..Samples::default() };
+        let samples = Samples { histograms: vec![sample(1), sample(1_500)], ..samples };
+        for (success, result_type, expected) in [
+            (query(of(&[(0, &histogram)], &[ABSENT]), at, true), "vector", format!(r#""histogram":[1.500,{json}]"#)),
+            (
+                query(of(&[(0, &empty)], &[ABSENT]), at, true),
+                "vector",
+                r#""histogram":[1.500,{"count":"0","sum":"0"}]"#.into(),
+            ),
+            (
+                query(of(&[(0, &custom), (2, &histogram)], &[ABSENT, 5.0, ABSENT]), range, false),
+                "matrix",
+                format!(r#""values":[[1.500,"5"]],"histograms":[[1,{custom_json}],[2,{json}]]"#),
+            ),
+            (
+                query(of(&[(1, &custom)], &[ABSENT; 3]), range, false),
+                "matrix",
+                format!(r#""histograms":[[1.500,{custom_json}]]"#),
+            ),
+            (
+                query(Value::Matrix(vec![(Labels::empty(), samples)]), at, true),
+                "matrix",
+                format!(r#""values":[[0.003,"5"]],"histograms":[[0.001,{custom_json}],[1.500,{custom_json}]]"#),
+            ),
+        ] {
+            let expected = format!(r#"{{"resultType":"{result_type}","result":[{{"metric":{{}},{expected}}}]}}"#);
             assert_eq!(text(success).await, format!(r#"{{"status":"success","data":{expected}}}"#));
         }
     }

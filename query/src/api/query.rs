@@ -10,7 +10,7 @@ use super::time::{self, Time};
 use super::{Api, ApiError, Call, Reply};
 use crate::plan::Timeline;
 use crate::promql;
-use crate::querier::{Answer, Choices, Cost, Failure, Request};
+use crate::querier::{Answer, Choices, Cost, Request};
 
 /// Steps of a range query, at most, beyond the first.
 const STEPS_MAX: i64 = 11_000;
@@ -126,9 +126,6 @@ async fn answer(api: &Api, call: &Call, request: Request, limit: usize) -> Resul
     let (timeline, instant) = (request.timeline, request.instant);
     let Answer { mut value, mut warnings, infos, coverage, cost, held } =
         api.querier.run(request).await.map_err(|failure| ApiError::from(failure).about("query"))?;
-    if let Err(error) = encode::check(&value) {
-        return Err(Failure { error, coverage: Some(coverage) }.into());
-    }
     if encode::truncate(&mut value, limit) {
         warnings.push("results truncated due to limit".to_owned());
     }

@@ -3,14 +3,22 @@
 //! Rows are folded in the order in which they come, which is that of the labels of the selected series, so that sums are
 //! the same bits for any number of threads and any size of batches.
 
+#[cfg(test)]
+mod tests;
+mod totals;
+
+use std::sync::Arc;
+
 use masthead_store::Reservation;
 
 use super::batch::{ABSENT, Batch, Drain, Row, is_absent, row_bytes};
 use super::groups::{GROUP_BYTES, Groups};
-use super::{Context, Operator, Source, kahan, pull};
+use super::{Context, Operator, Source, kahan, pull_any};
+use crate::annotations::{Place, Severity};
 use crate::error::QueryError;
 use crate::plan::node::Aggregate;
 use crate::promql::ast::AggregateOp;
+use totals::Totals;
 
 /// The fold of `node`, if it is one.
 pub(super) fn fold(node: &Aggregate, input: &mut Option<Source>, steps: usize) -> Option<Source> {
@@ -30,10 +38,25 @@ pub(super) fn fold(node: &Aggregate, input: &mut Option<Source>, steps: usize) -
     make(node.op)
 }
 
+/// What an aggregation does with native histograms.
+#[derive(Clone, Copy, PartialEq)]
+enum Histograms {
+    /// Adds them up.
+    Sum,
+    /// Adds them up and divides by their number.
+    Mean,
+    /// Counts them as it does floats.
+    Count,
+    /// Leaves them out, and says so.
+    Ignore,
+}
+
 /// An accumulator of one group at one step.
 trait Cell: Copy + Send + 'static {
     /// Before the first value.
     const EMPTY: Self;
+    /// What becomes of native histograms.
+    const HISTOGRAMS: Histograms;
 
     /// Takes a value.
     fn add(&mut self, value: f64);
@@ -43,11 +66,15 @@ trait Cell: Copy + Send + 'static {
 }
 
 struct Fold<C> {
+    op: AggregateOp,
+    place: Place,
     input: Option<Source>,
     steps: usize,
     groups: Groups,
     /// One row of cells a group.
     cells: Vec<Vec<C>>,
+    /// Histograms that were added up.
+    totals: Totals,
     /// Per group: whether the name of any member is to be dropped.
     drop_name: Vec<bool>,
     results: Option<Drain>,
@@ -55,11 +82,23 @@ struct Fold<C> {
 
 impl<C: Cell> Fold<C> {
     fn source(node: &Aggregate, input: Source, steps: usize) -> Source {
-        let groups = Groups::new(node.grouping.clone());
-        Box::new(Self { input: Some(input), steps, groups, cells: Vec::new(), drop_name: Vec::new(), results: None })
+        Box::new(Self {
+            op: node.op,
+            place: node.place,
+            input: Some(input),
+            steps,
+            groups: Groups::new(node.grouping.clone()),
+            cells: Vec::new(),
+            totals: Totals::new(C::HISTOGRAMS == Histograms::Mean, node.place),
+            drop_name: Vec::new(),
+            results: None,
+        })
     }
 
-    fn consume(&mut self, batch: &Batch, held: &mut Reservation) -> Result<(), QueryError> {
+    fn consume(&mut self, batch: &Batch, held: &mut Reservation, cx: &Context<'_>) -> Result<(), QueryError> {
+        if C::HISTOGRAMS == Histograms::Ignore && !batch.histograms.is_empty() {
+            cx.annotations.add(Severity::Info, histogram_ignored(self.op), self.place);
+        }
         for i in 0..batch.len() {
             let (group, new) = self.groups.insert(&batch.labels[i]);
             if new {
@@ -68,34 +107,74 @@ impl<C: Cell> Fold<C> {
                 self.drop_name.push(false);
             }
             self.drop_name[group] |= batch.drop_name[i];
-            for (cell, value) in self.cells[group].iter_mut().zip(batch.row(i)) {
-                if !is_absent(*value) {
-                    cell.add(*value);
+            if !batch.histograms.is_empty() {
+                self.add_histograms(group, batch, i, cx)?;
+            }
+            let cells = self.cells[group].iter_mut().zip(batch.row(i));
+            match self.totals.of(group) {
+                None => cells.filter(|(_, value)| !is_absent(**value)).for_each(|(cell, value)| cell.add(*value)),
+                Some(totals) => {
+                    for ((cell, value), total) in cells.zip(totals).filter(|((_, value), _)| !is_absent(**value)) {
+                        match total {
+                            Some(total) => total.add_float(),
+                            None => cell.add(*value),
+                        }
+                    }
                 }
             }
         }
         Ok(())
     }
 
-    fn finish(&mut self, cx: &Context<'_>) -> Result<Drain, QueryError> {
-        let held = cx.budget.reserve("results of an aggregation", self.cells.len() * row_bytes(self.steps))?;
-        let cells = std::mem::take(&mut self.cells);
-        let rows = cells.into_iter().enumerate().map(|(group, cells)| Row {
-            labels: self.groups.labels(group),
-            drop_name: self.drop_name[group],
-            values: cells.iter().map(Cell::result).collect(),
-            histograms: Vec::new(),
-        });
-        Ok(Drain::new(rows.collect(), self.steps, held))
+    fn add_histograms(&mut self, group: usize, batch: &Batch, i: usize, cx: &Context<'_>) -> Result<(), QueryError> {
+        let histograms = batch.histograms_of(i);
+        let cells = &mut self.cells[group];
+        match C::HISTOGRAMS {
+            Histograms::Ignore => Ok(()),
+            Histograms::Count => {
+                histograms.iter().for_each(|(_, step, _)| cells[*step as usize].add(0.0));
+                Ok(())
+            }
+            Histograms::Sum | Histograms::Mean => {
+                let has_float = |step: usize| !is_absent(cells[step].result());
+                let row = (batch.labels[i].metric_name(), self.steps);
+                self.totals.add(group, histograms, row, has_float, cx)
+            }
+        }
     }
+
+    fn finish(&mut self, cx: &Context<'_>) -> Result<Drain, QueryError> {
+        let mut held = cx.budget.reserve("results of an aggregation", self.cells.len() * row_bytes(self.steps))?;
+        let cells = std::mem::take(&mut self.cells);
+        let mut rows = Vec::with_capacity(cells.len());
+        for (group, cells) in cells.into_iter().enumerate() {
+            let mut values: Vec<f64> = cells.iter().map(Cell::result).collect();
+            let mut histograms = Vec::new();
+            for (step, histogram) in self.totals.results(group, cx) {
+                values[step as usize] = ABSENT;
+                histograms.extend(histogram.map(|histogram| (step, Arc::new(histogram))));
+            }
+            let drop_name = self.drop_name[group];
+            rows.push(Row { labels: self.groups.labels(group), drop_name, values, histograms });
+        }
+        if let Some(histograms) = self.totals.take_held() {
+            held.merge(histograms);
+        }
+        Ok(Drain::new(rows, self.steps, held))
+    }
+}
+
+/// Words about an aggregation that leaves histograms out (util/annotations/annotations.go).
+pub(super) fn histogram_ignored(op: AggregateOp) -> String {
+    format!("PromQL info: ignored histogram in {} aggregation", op.as_str())
 }
 
 impl<C: Cell> Operator for Fold<C> {
     fn next(&mut self, cx: &Context<'_>) -> Result<Option<Batch>, QueryError> {
         if let Some(mut input) = self.input.take() {
             let mut held = cx.budget.reserve("groups of an aggregation", 0)?;
-            while let Some(batch) = pull(&mut *input, cx)? {
-                self.consume(&batch, &mut held)?;
+            while let Some(batch) = pull_any(&mut *input, cx)? {
+                self.consume(&batch, &mut held, cx)?;
             }
             self.results = Some(self.finish(cx)?);
         }
@@ -111,6 +190,7 @@ struct Sum {
 
 impl Cell for Sum {
     const EMPTY: Self = Self { sum: ABSENT, compensation: 0.0 };
+    const HISTOGRAMS: Histograms = Histograms::Sum;
 
     #[inline]
     fn add(&mut self, value: f64) {
@@ -139,6 +219,7 @@ struct Mean {
 
 impl Cell for Mean {
     const EMPTY: Self = Self { sum: 0.0, compensation: 0.0, count: 0.0, incremental: false };
+    const HISTOGRAMS: Histograms = Histograms::Mean;
 
     #[inline]
     fn add(&mut self, value: f64) {
@@ -182,6 +263,7 @@ struct Extreme<const MAX: bool>(f64);
 
 impl<const MAX: bool> Cell for Extreme<MAX> {
     const EMPTY: Self = Self(ABSENT);
+    const HISTOGRAMS: Histograms = Histograms::Ignore;
 
     #[inline]
     fn add(&mut self, value: f64) {
@@ -202,6 +284,7 @@ struct Count(f64);
 
 impl Cell for Count {
     const EMPTY: Self = Self(0.0);
+    const HISTOGRAMS: Histograms = Histograms::Count;
 
     #[inline]
     fn add(&mut self, _: f64) {
@@ -218,6 +301,7 @@ struct One(f64);
 
 impl Cell for One {
     const EMPTY: Self = Self(ABSENT);
+    const HISTOGRAMS: Histograms = Histograms::Count;
 
     #[inline]
     fn add(&mut self, _: f64) {
@@ -239,6 +323,7 @@ struct Spread<const ROOT: bool> {
 
 impl<const ROOT: bool> Cell for Spread<ROOT> {
     const EMPTY: Self = Self { count: 0.0, mean: 0.0, squares: 0.0 };
+    const HISTOGRAMS: Histograms = Histograms::Ignore;
 
     #[inline]
     fn add(&mut self, value: f64) {
@@ -259,40 +344,5 @@ impl<const ROOT: bool> Cell for Spread<ROOT> {
         }
         let variance = self.squares / self.count;
         if ROOT { variance.sqrt() } else { variance }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn run<C: Cell>(values: &[f64]) -> f64 {
-        let mut cell = C::EMPTY;
-        values.iter().for_each(|value| cell.add(*value));
-        cell.result()
-    }
-
-    #[test]
-    fn accumulators_give_what_prometheus_gives() {
-        let (nan, inf, max) = (f64::NAN, f64::INFINITY, f64::MAX);
-        assert_eq!(run::<Sum>(&[1.0, 1e100, 1.0, -1e100]), 2.0);
-        assert_eq!(run::<Mean>(&[1.0, 1e100, 1.0, -1e100]), 0.5);
-        assert_eq!(run::<Mean>(&[max, max]), max, "the sum would overflow");
-        assert_eq!(run::<Mean>(&[inf, 1.0]), inf);
-        assert!(run::<Mean>(&[inf, -inf]).is_nan());
-        assert_eq!(run::<Extreme<true>>(&[nan, 1.0, nan, 3.0, 2.0]), 3.0);
-        assert_eq!(run::<Extreme<false>>(&[nan, 1.0, 3.0]), 1.0);
-        assert!(run::<Extreme<true>>(&[nan, nan]).is_nan());
-        assert!(!is_absent(run::<Extreme<true>>(&[nan])));
-        assert_eq!(run::<Count>(&[nan, 1.0]), 2.0);
-        assert_eq!(run::<One>(&[5.0]), 1.0);
-        assert_eq!(run::<Spread<false>>(&[1.0, 2.0, 3.0, 4.0]), 1.25);
-        assert_eq!(run::<Spread<true>>(&[1.0, 3.0]), 1.0);
-        assert!(run::<Spread<true>>(&[inf]).is_nan());
-        for absent in [run::<Sum>(&[]), run::<Mean>(&[]), run::<Extreme<true>>(&[]), run::<Count>(&[]), run::<One>(&[])]
-        {
-            assert!(is_absent(absent));
-        }
-        assert!(is_absent(run::<Spread<true>>(&[])));
     }
 }

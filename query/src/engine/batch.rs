@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use masthead_store::histogram::{Histogram, Span};
+use masthead_store::histogram::Histogram;
 use masthead_store::samples::{STALE, STALE_BITS};
 use masthead_store::{Labels, Reservation};
 
@@ -110,10 +110,7 @@ impl HistogramRows {
 
 /// Bytes that a histogram in a row costs.
 pub fn histogram_bytes(histogram: &Histogram) -> usize {
-    let Histogram { positive_spans, negative_spans, positive_buckets, negative_buckets, custom_bounds, .. } = histogram;
-    let spans = positive_spans.capacity() + negative_spans.capacity();
-    let floats = positive_buckets.capacity() + negative_buckets.capacity() + custom_bounds.capacity();
-    size_of::<HistogramCell>() + size_of::<Histogram>() + spans * size_of::<Span>() + floats * size_of::<f64>()
+    size_of::<HistogramCell>() + histogram.size_bytes()
 }
 
 /// Bytes that the histograms of a row cost. Neighbours that are one histogram count once, but for their entries.

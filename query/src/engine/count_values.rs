@@ -1,10 +1,10 @@
 //! count_values: how often each value comes in a group; the value becomes a label.
 
-use masthead_store::{LabelsBuilder, Reservation};
+use masthead_store::{Labels, LabelsBuilder, Reservation};
 
 use super::batch::{ABSENT, BATCH_ROWS, Batch, is_absent, row_bytes};
 use super::groups::{GROUP_BYTES, Groups};
-use super::{Context, Operator, Source, pull};
+use super::{Context, Operator, Source, pull_any};
 use crate::error::QueryError;
 use crate::go_float;
 use crate::plan::node::Aggregate;
@@ -86,10 +86,9 @@ impl CountValues {
 
     fn count(&self, input: &mut dyn Operator, cx: &Context<'_>) -> Result<Results, QueryError> {
         let label = self.node.label.as_deref().unwrap_or_default();
-        let mut groups = Groups::new(self.node.grouping.clone());
-        let mut counts: Vec<Counts> = Vec::new();
-        let mut held = cx.budget.reserve("counts of values", 0)?;
-        while let Some(batch) = pull(input, cx)? {
+        let held = cx.budget.reserve("counts of values", 0)?;
+        let mut tally = Tally { groups: Groups::new(self.node.grouping.clone()), counts: Vec::new(), held };
+        while let Some(batch) = pull_any(input, cx)? {
             for i in 0..batch.len() {
                 let mut builder = LabelsBuilder::new(&batch.labels[i]);
                 // Neighbouring steps mostly hold the same value, so its group is found once.
@@ -97,22 +96,37 @@ impl CountValues {
                 for (step, value) in batch.row(i).iter().enumerate().filter(|(_, value)| !is_absent(**value)) {
                     let group = match last {
                         Some((bits, group)) if bits == value.to_bits() => group,
-                        _ => {
-                            let labels = builder.set(label, &go_float::plain(*value)).build();
-                            let (group, new) = groups.insert(&labels);
-                            if new {
-                                held.grow(GROUP_BYTES + size_of::<Counts>() + labels.size_bytes())?;
-                                counts.push(Counts::Few(Vec::new()));
-                            }
-                            group
-                        }
+                        _ => tally.group(&builder.set(label, &go_float::plain(*value)).build())?,
                     };
                     last = Some((value.to_bits(), group));
-                    counts[group].add(step, self.steps, &mut held)?;
+                    tally.counts[group].add(step, self.steps, &mut tally.held)?;
+                }
+                for (_, step, histogram) in batch.histograms_of(i) {
+                    let group = tally.group(&builder.set(label, &histogram.to_string()).build())?;
+                    tally.counts[group].add(*step as usize, self.steps, &mut tally.held)?;
                 }
             }
         }
-        Ok(Results { groups, counts: counts.into_iter().enumerate(), _held: held })
+        Ok(Results { groups: tally.groups, counts: tally.counts.into_iter().enumerate(), _held: tally.held })
+    }
+}
+
+/// The counts so far.
+struct Tally {
+    groups: Groups,
+    counts: Vec<Counts>,
+    held: Reservation,
+}
+
+impl Tally {
+    /// The ordinal of the group of a row whose value is among its labels.
+    fn group(&mut self, labels: &Labels) -> Result<usize, QueryError> {
+        let (group, new) = self.groups.insert(labels);
+        if new {
+            self.held.grow(GROUP_BYTES + size_of::<Counts>() + labels.size_bytes())?;
+            self.counts.push(Counts::Few(Vec::new()));
+        }
+        Ok(group)
     }
 }
 

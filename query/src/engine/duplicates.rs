@@ -6,7 +6,7 @@ use masthead_store::{Labels, Reservation};
 
 use super::batch::{Batch, Drain, Row, collect, is_absent};
 use super::steps::StepSet;
-use super::{Context, Operator, Source, pull};
+use super::{Context, Operator, Source, pull_any};
 use crate::error::QueryError;
 
 /// The error about two rows that cannot be told apart.
@@ -31,7 +31,7 @@ impl Duplicates {
 
 impl Operator for Duplicates {
     fn next(&mut self, cx: &Context<'_>) -> Result<Option<Batch>, QueryError> {
-        let Some(batch) = pull(&mut *self.input, cx)? else { return Ok(None) };
+        let Some(batch) = pull_any(&mut *self.input, cx)? else { return Ok(None) };
         let held = match &mut self.held {
             Some(held) => held,
             none => none.insert(cx.budget.reserve("label sets seen", 0)?),
@@ -91,7 +91,15 @@ pub(super) fn merge(rows: Vec<Row>) -> Result<Vec<Row>, QueryError> {
                 merged.push(row);
             }
             Some(first) => {
-                for (have, value) in merged[*first].values.iter_mut().zip(&row.values) {
+                let first = &mut merged[*first];
+                if !(first.histograms.is_empty() && row.histograms.is_empty()) {
+                    if StepSet::present(first).overlaps(&StepSet::present(&row)) {
+                        return Err(same_labelset());
+                    }
+                    first.histograms.extend(row.histograms);
+                    first.histograms.sort_by_key(|(step, _)| *step);
+                }
+                for (have, value) in first.values.iter_mut().zip(&row.values) {
                     if is_absent(*have) {
                         *have = *value;
                     } else if !is_absent(*value) {

@@ -1,14 +1,20 @@
 //! info(): copies labels of info series, such as `target_info`, to the series they belong to (promql/info.go).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
+use masthead_store::histogram::Histogram;
 use masthead_store::labels::METRIC_NAME;
 use masthead_store::{Labels, LabelsBuilder, Matcher, Reservation};
 
 use super::batch::{ABSENT, Batch, Drain, Row, collect, is_absent, row_bytes};
+use super::steps::StepSet;
 use super::{Context, Operator, Source};
 use crate::error::QueryError;
 use crate::plan::node;
+
+/// Floats by step, and histograms.
+type Cells = (Vec<f64>, Vec<(u32, Arc<Histogram>)>);
 
 /// Labels by which an info series belongs to others.
 const IDENTIFYING: [&str; 2] = ["instance", "job"];
@@ -37,18 +43,25 @@ impl Info {
                 continue;
             }
             // Steps at which the same info series count give one row.
-            let mut pieces: BTreeMap<Vec<u32>, Vec<f64>> = BTreeMap::new();
+            let mut pieces: BTreeMap<Vec<u32>, Cells> = BTreeMap::new();
+            let empty = || (vec![ABSENT; self.steps], Vec::new());
             for (step, value) in row.values.iter().enumerate().filter(|(_, value)| !is_absent(**value)) {
                 let found = newest.of(&row.labels, step);
                 if found.is_empty() && !self.matches_nothing() {
                     continue;
                 }
-                pieces.entry(found).or_insert_with(|| vec![ABSENT; self.steps])[step] = *value;
+                pieces.entry(found).or_insert_with(empty).0[step] = *value;
             }
-            for (found, values) in pieces {
+            for (step, histogram) in row.histograms {
+                let found = newest.of(&row.labels, step as usize);
+                if !found.is_empty() || self.matches_nothing() {
+                    pieces.entry(found).or_insert_with(empty).1.push((step, histogram));
+                }
+            }
+            for (found, (values, histograms)) in pieces {
                 let labels = self.enrich(&row.labels, found.iter().map(|at| &newest.rows[*at as usize].labels))?;
                 held.grow(row_bytes(self.steps) + labels.size_bytes())?;
-                out.push(Row { labels, drop_name: row.drop_name, values, histograms: Vec::new() });
+                out.push(Row { labels, drop_name: row.drop_name, values, histograms });
             }
         }
         Ok(out)
@@ -119,8 +132,13 @@ impl Newest {
         };
         info.retain(asked);
         let mut found = Self { rows: info, names: BTreeSet::new(), by_key: HashMap::new() };
-        let needed = |step: usize| base.iter().any(|row| !is_absent(row.values[step]));
+        let mut present = StepSet::new(steps);
+        base.iter().for_each(|row| present.add(&StepSet::present(row)));
+        let needed = |step: usize| present.contains(step);
         for (index, row) in found.rows.iter().enumerate() {
+            if row.histograms.iter().any(|(step, _)| needed(*step as usize)) {
+                return Err(QueryError::Execution("info sample should be float".into()));
+            }
             let key = (row.labels.metric_name().to_owned(), row.labels.only(&IDENTIFYING));
             found.names.insert(key.0.clone());
             let column = found.by_key.entry(key).or_insert_with(|| vec![NONE; steps]);

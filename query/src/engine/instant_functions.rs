@@ -2,6 +2,9 @@
 
 use std::f64::consts::PI;
 
+use masthead_store::histogram::Histogram;
+use masthead_store::kahan;
+
 use super::batch::ABSENT;
 use crate::go_math::{self, go_max, go_min};
 
@@ -50,6 +53,40 @@ pub(super) static INSTANT_FUNCTIONS: &[InstantFunction] = &[
 /// The function of this name.
 pub(super) fn find(name: &str) -> Option<Kernel> {
     INSTANT_FUNCTIONS.iter().find(|function| function.name == name).map(|function| function.kernel)
+}
+
+/// A function of a native histogram.
+pub(super) type HistogramKernel = fn(&Histogram) -> f64;
+
+/// The function of native histograms of this name.
+pub(super) fn find_of_histogram(name: &str) -> Option<HistogramKernel> {
+    Some(match name {
+        "histogram_avg" => |histogram| histogram.sum / histogram.count,
+        "histogram_count" => |histogram| histogram.count,
+        "histogram_stddev" => |histogram| variance(histogram).sqrt(),
+        "histogram_stdvar" => variance,
+        "histogram_sum" => |histogram| histogram.sum,
+        _ => return None,
+    })
+}
+
+/// The variance, each observation taken to lie in the middle of its bucket: the arithmetic one of custom buckets, the geometric
+/// one of exponential buckets (promql/functions.go, histogramVariance).
+fn variance(histogram: &Histogram) -> f64 {
+    let mean = histogram.sum / histogram.count;
+    let (mut sum, mut compensation) = (0.0, 0.0);
+    for bucket in histogram.buckets().filter(|bucket| bucket.count != 0.0) {
+        let middle = if histogram.has_custom_bounds() {
+            (bucket.upper + bucket.lower) / 2.0
+        } else if bucket.lower <= 0.0 && bucket.upper >= 0.0 {
+            0.0
+        } else {
+            (bucket.upper * bucket.lower).sqrt().copysign(bucket.upper)
+        };
+        let delta = middle - mean;
+        kahan::add(bucket.count * delta * delta, &mut sum, &mut compensation);
+    }
+    (sum + compensation) / histogram.count
 }
 
 /// Arity is checked by the parser; a scalar that lacks all the same is NaN.

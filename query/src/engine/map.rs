@@ -1,8 +1,13 @@
-//! Functions of each cell: float functions, functions of time, unary minus.
+//! Functions of each cell: float functions, functions of time, of native histograms, unary minus.
+
+use std::sync::Arc;
+
+use masthead_store::histogram::Histogram;
+use masthead_store::labels::METRIC_NAME;
 
 use super::arguments::Arguments;
 use super::batch::{ABSENT, Batch, is_absent};
-use super::{Context, Operator, Source, instant_functions, pull, time_functions};
+use super::{Context, Operator, Source, instant_functions, pull_any, time_functions};
 use crate::error::QueryError;
 use crate::plan::node::Map as Node;
 use crate::plan::{Names, Timeline};
@@ -22,26 +27,28 @@ enum Kernel {
     Float(fn(f64, &[f64]) -> f64),
     /// Of the cell alone.
     Time(fn(f64) -> f64),
+    /// Unary minus, of histograms too.
+    Negate,
     /// The time of the step, s: `timestamp()` of anything but a selector.
     StepTime,
-    /// Nothing: functions of native histograms do not see floats, and only selectors have start timestamps.
+    /// Of a histogram; floats give nothing.
+    Histogram(fn(&Histogram) -> f64),
+    /// Nothing: only selectors have start timestamps.
     Nothing,
 }
-
-/// Functions that give nothing for a float.
-const OF_HISTOGRAMS: &[&str] =
-    &["histogram_avg", "histogram_count", "histogram_stddev", "histogram_stdvar", "histogram_sum", "start_timestamp"];
 
 impl Map {
     /// Applies the function of `node` to the rows of `input`. Fails for a function that no table has.
     pub(super) fn new(node: &Node, input: Source, args: Vec<Source>, timeline: Timeline) -> Result<Self, QueryError> {
         let name = node.function;
         let kernel = if name == Node::NEGATE {
-            Kernel::Time(|value| -value)
+            Kernel::Negate
         } else if name == "timestamp" {
             Kernel::StepTime
-        } else if OF_HISTOGRAMS.contains(&name) {
+        } else if name == "start_timestamp" {
             Kernel::Nothing
+        } else if let Some(kernel) = instant_functions::find_of_histogram(name) {
+            Kernel::Histogram(kernel)
         } else if let Some(kernel) = instant_functions::find(name) {
             Kernel::Float(kernel)
         } else if let Some(kernel) = time_functions::find(name) {
@@ -53,23 +60,53 @@ impl Map {
     }
 }
 
+impl Map {
+    /// Replaces the histograms of `batch`, mostly by nothing: functions of floats leave them out.
+    fn map_histograms(&self, batch: &mut Batch) {
+        if batch.histograms.is_empty() {
+            return;
+        }
+        let steps = batch.steps;
+        let value: &dyn Fn(u32, &Histogram) -> f64 = match &self.kernel {
+            Kernel::Negate => {
+                batch.histograms.iter_mut().for_each(|(_, _, histogram)| Arc::make_mut(histogram).mul(-1.0));
+                return;
+            }
+            Kernel::Histogram(kernel) => &|_, histogram| kernel(histogram),
+            Kernel::StepTime => &|step, _| self.timeline.at(step as usize) as f64 / 1000.0,
+            Kernel::Float(_) | Kernel::Time(_) | Kernel::Nothing => &|_, _| ABSENT,
+        };
+        for (row, step, histogram) in std::mem::take(&mut batch.histograms) {
+            batch.values[row as usize * steps + step as usize] = value(step, &histogram);
+        }
+    }
+}
+
 impl Operator for Map {
     fn next(&mut self, cx: &Context<'_>) -> Result<Option<Batch>, QueryError> {
         let args = match &self.values {
             Some(values) => values,
             None => self.values.insert(Arguments::read(&mut self.args, self.timeline.count, cx)?),
         };
-        let Some(mut batch) = pull(&mut *self.input, cx)? else { return Ok(None) };
+        let Some(mut batch) = pull_any(&mut *self.input, cx)? else { return Ok(None) };
         for i in 0..batch.len() {
             let cells = batch.row_mut(i).iter_mut().enumerate().filter(|(_, cell)| !is_absent(**cell));
             match self.kernel {
                 Kernel::Float(kernel) => cells.for_each(|(step, cell)| *cell = kernel(*cell, args.at(step))),
                 Kernel::Time(kernel) => cells.for_each(|(_, cell)| *cell = kernel(*cell)),
+                Kernel::Negate => cells.for_each(|(_, cell)| *cell = -*cell),
                 Kernel::StepTime => cells.for_each(|(step, cell)| *cell = self.timeline.at(step) as f64 / 1000.0),
-                Kernel::Nothing => cells.for_each(|(_, cell)| *cell = ABSENT),
+                Kernel::Nothing | Kernel::Histogram(_) => cells.for_each(|(_, cell)| *cell = ABSENT),
             }
         }
-        super::rename(&mut batch, self.names);
+        self.map_histograms(&mut batch);
+        match (&self.kernel, self.names) {
+            // These drop the name alone (promql/functions.go, simpleHistogramFunc).
+            (Kernel::Histogram(_), Names::Drop) => {
+                batch.labels.iter_mut().for_each(|labels| *labels = labels.without(&[METRIC_NAME]));
+            }
+            _ => super::rename(&mut batch, self.names),
+        }
         Ok(Some(batch))
     }
 }

@@ -1,19 +1,22 @@
 //! Aggregations that choose or order: topk, bottomk, limitk, limit_ratio and quantile. The parameter counts per step.
 
+use std::sync::Arc;
+
 use masthead_store::{Labels, Reservation};
 
-use super::batch::{ABSENT, Batch, Drain, Row, is_absent, row_bytes};
+use super::aggregate::histogram_ignored;
+use super::batch::{ABSENT, Batch, Drain, HistogramCell, Row, histogram_bytes, is_absent, row_bytes};
 use super::go_sort::{by_value, go_sort, value_before};
 use super::groups::{GROUP_BYTES, Groups};
 use super::quantile::{invalid_quantile, quantile};
-use super::{Context, Operator, Source, pull, scalar_values};
+use super::{Context, Operator, Source, pull_any, scalar_values};
 use crate::annotations::Severity;
 use crate::error::QueryError;
 use crate::plan::node::Aggregate;
 use crate::promql::ast::AggregateOp;
 use crate::{go_float, go_math};
 
-/// What a step keeps: the value, and which row it is of.
+/// What a step keeps: the value, and which row it is of. [`ABSENT`] stands for a histogram.
 type Entry = (f64, u32);
 
 /// topk, bottomk and limitk.
@@ -38,6 +41,8 @@ struct Choice {
     /// One heap a group and step.
     heaps: Vec<Vec<Entry>>,
     labels: Vec<(Labels, bool)>,
+    /// The histograms that some heap holds, by row and step.
+    histograms: Vec<HistogramCell>,
     held: Reservation,
 }
 
@@ -50,12 +55,14 @@ impl Operator for TopK {
                 groups: Groups::new(self.node.grouping.clone()),
                 heaps: Vec::new(),
                 labels: Vec::new(),
+                histograms: Vec::new(),
                 held: cx.budget.reserve("ranking", 0)?,
             };
-            while let Some(batch) = pull(&mut *input, cx)? {
+            while let Some(batch) = pull_any(&mut *input, cx)? {
                 // Pulled to the end even if nothing is wanted: errors below count.
                 if let Some(counts) = &counts {
                     self.consume(&batch, counts, &mut choice)?;
+                    self.tell_ignored(&batch, counts, cx);
                 }
             }
             let rows = self.rows(choice, cx)?;
@@ -123,9 +130,26 @@ impl TopK {
                     pushed += 1;
                 }
             }
+            if self.node.op == AggregateOp::Limitk {
+                for (_, step, histogram) in batch.histograms_of(i) {
+                    if offer(self.node.op, &mut heaps[*step as usize], (ABSENT, row), counts[*step as usize]) {
+                        choice.held.grow(histogram_bytes(histogram))?;
+                        choice.histograms.push((row, *step, Arc::clone(histogram)));
+                        pushed += 1;
+                    }
+                }
+            }
             choice.held.grow(pushed * size_of::<Entry>())?;
         }
         Ok(())
+    }
+
+    /// Histograms have no rank. That is told where any is asked for.
+    fn tell_ignored(&self, batch: &Batch, counts: &[usize], cx: &Context<'_>) {
+        let ranks = self.node.op != AggregateOp::Limitk;
+        if ranks && batch.histograms.iter().any(|(_, step, _)| counts[*step as usize] > 0) {
+            cx.annotations.add(Severity::Info, histogram_ignored(self.node.op), self.node.place);
+        }
     }
 
     /// The chosen rows: of an instant query by group and rank, else in the order of the input.
@@ -151,7 +175,16 @@ impl TopK {
                     values: vec![ABSENT; self.steps],
                     histograms: Vec::new(),
                 });
-                chosen.values[step] = value;
+                if is_absent(value) {
+                    let find = |cell: &HistogramCell| (cell.0, cell.1 as usize).cmp(&(row, step));
+                    if let Ok(at) = choice.histograms.binary_search_by(find) {
+                        let histogram = &choice.histograms[at].2;
+                        held.grow(histogram_bytes(histogram))?;
+                        chosen.histograms.push((step as u32, Arc::clone(histogram)));
+                    }
+                } else {
+                    chosen.values[step] = value;
+                }
             }
         }
         if self.steps > 1 {
@@ -268,17 +301,19 @@ impl Operator for LimitRatio {
             Some(ratios) => ratios,
             None => self.ratios(cx)?,
         };
-        let mut batch = pull(&mut *self.input, cx)?;
+        let mut batch = pull_any(&mut *self.input, cx)?;
         if let Some(batch) = &mut batch {
-            for i in 0..batch.len() {
-                let share = batch.labels[i].prometheus_hash() as f64 / u64::MAX as f64;
+            let share = |labels: &Labels| labels.prometheus_hash() as f64 / u64::MAX as f64;
+            let shares: Vec<f64> = batch.labels.iter().map(share).collect();
+            let is_inside = |share: f64, ratio: f64| if ratio >= 0.0 { share < ratio } else { share >= 1.0 + ratio };
+            for (i, share) in shares.iter().enumerate() {
                 for (cell, ratio) in batch.row_mut(i).iter_mut().zip(&ratios.0) {
-                    let inside = if *ratio >= 0.0 { share < *ratio } else { share >= 1.0 + *ratio };
-                    if !inside {
+                    if !is_inside(*share, *ratio) {
                         *cell = ABSENT;
                     }
                 }
             }
+            batch.histograms.retain(|(i, step, _)| is_inside(shares[*i as usize], ratios.0[*step as usize]));
         }
         self.ratios = Some(ratios);
         Ok(batch)
@@ -304,7 +339,10 @@ impl Quantile {
         let mut groups = Groups::new(self.node.grouping.clone());
         let mut members: Vec<(Vec<f64>, bool)> = Vec::new();
         let mut held = cx.budget.reserve("values of a quantile", 0)?;
-        while let Some(batch) = pull(input, cx)? {
+        while let Some(batch) = pull_any(input, cx)? {
+            if !batch.histograms.is_empty() {
+                cx.annotations.add(Severity::Info, histogram_ignored(self.node.op), self.node.place);
+            }
             held.grow(batch.len() * row_bytes(self.steps))?;
             for i in 0..batch.len() {
                 let (group, new) = groups.insert(&batch.labels[i]);

@@ -4,7 +4,7 @@ use masthead_store::{Labels, Reservation};
 
 use super::arithmetic::{Operation, operation, trim_info};
 use super::batch::{ABSENT, Batch, is_absent, row_bytes};
-use super::{Context, Operator, Source, pull, scalar_values};
+use super::{Context, Operator, Source, pull, pull_any, scalar_values};
 use crate::error::QueryError;
 use crate::go_math::{go_max, go_min};
 use crate::plan::Timeline;
@@ -59,10 +59,10 @@ impl Operator for Scalar {
     }
 }
 
-/// Per step: the value where exactly one row has one, else NaN.
+/// Per step: the float where exactly one row has one, else NaN. Histograms do not count.
 fn only_value(input: &mut dyn Operator, steps: usize, cx: &Context<'_>) -> Result<Vec<f64>, QueryError> {
     let mut values = vec![ABSENT; steps];
-    while let Some(batch) = pull(input, cx)? {
+    while let Some(batch) = pull_any(input, cx)? {
         for i in 0..batch.len() {
             let cells = values.iter_mut().zip(batch.row(i));
             for (value, cell) in cells.filter(|(_, cell)| !is_absent(**cell)) {

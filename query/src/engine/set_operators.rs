@@ -5,7 +5,7 @@ use masthead_store::Reservation;
 use super::batch::{ABSENT, Batch};
 use super::groups::{GROUP_BYTES, Groups};
 use super::steps::StepSet;
-use super::{Context, Operator, Source, pull};
+use super::{Context, Operator, Source, pull_any};
 use crate::error::QueryError;
 use crate::plan::node::Join;
 use crate::promql::ast::BinaryOp;
@@ -38,13 +38,13 @@ impl SetOperator {
 
     fn or(&mut self, cx: &Context<'_>) -> Result<Option<Batch>, QueryError> {
         if !self.left_done {
-            if let Some(batch) = pull(&mut *self.left, cx)? {
+            if let Some(batch) = pull_any(&mut *self.left, cx)? {
                 self.known.add(&batch, cx)?;
                 return Ok(Some(batch));
             }
             self.left_done = true;
         }
-        let mut batch = pull(&mut *self.right, cx)?;
+        let mut batch = pull_any(&mut *self.right, cx)?;
         if let Some(batch) = &mut batch {
             self.known.filter(batch, false);
         }
@@ -59,11 +59,11 @@ impl Operator for SetOperator {
         }
         if self.known.held.is_none() {
             self.known.held = Some(cx.budget.reserve("match groups", StepSet::size_bytes(self.steps))?);
-            while let Some(batch) = pull(&mut *self.right, cx)? {
+            while let Some(batch) = pull_any(&mut *self.right, cx)? {
                 self.known.add(&batch, cx)?;
             }
         }
-        let mut batch = pull(&mut *self.left, cx)?;
+        let mut batch = pull_any(&mut *self.left, cx)?;
         if let Some(batch) = &mut batch {
             self.known.filter(batch, self.op == BinaryOp::And);
         }
@@ -90,13 +90,16 @@ impl Known {
 
     /// Clears the cells whose group is not there at their step; with `wanted` false those whose group is.
     fn filter(&self, batch: &mut Batch, wanted: bool) {
+        let present = |labels| self.groups.find(labels).map(|group| &self.present[group]);
+        let present: Vec<Option<&StepSet>> = batch.labels.iter().map(present).collect();
+        let stays = |row: usize, step| present[row].is_some_and(|set| set.contains(step)) == wanted;
         for i in 0..batch.len() {
-            let present = self.groups.find(&batch.labels[i]).map(|group| &self.present[group]);
             for (step, cell) in batch.row_mut(i).iter_mut().enumerate() {
-                if present.is_some_and(|set| set.contains(step)) != wanted {
+                if !stays(i, step) {
                     *cell = ABSENT;
                 }
             }
         }
+        batch.histograms.retain(|(row, step, _)| stays(*row as usize, *step as usize));
     }
 }

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use super::batch::{Batch, Drain, Row, collect};
 use super::go_sort::{by_value, go_sort, value_before};
-use super::{Context, Operator, Source, pull};
+use super::{Context, Operator, Source, pull_any};
 use crate::annotations::{Place, Severity};
 use crate::error::QueryError;
 use crate::plan::node::Order;
@@ -26,16 +26,30 @@ impl Sort {
     pub(super) fn new(input: Source, order: Order, effective: bool, place: Place) -> Self {
         Self { input, order, effective, place, results: None }
     }
+
+    /// Histograms have no order by value (promql/functions.go, filterFloats).
+    fn leaves_histograms_out(&self) -> bool {
+        matches!(self.order, Order::Value { .. })
+    }
 }
 
 impl Operator for Sort {
     fn next(&mut self, cx: &Context<'_>) -> Result<Option<Batch>, QueryError> {
         if !self.effective {
             cx.annotations.add(Severity::Warning, INEFFECTIVE, self.place);
-            return pull(&mut *self.input, cx);
+            let mut batch = pull_any(&mut *self.input, cx)?;
+            if let Some(batch) = &mut batch
+                && self.leaves_histograms_out()
+            {
+                batch.histograms.clear();
+            }
+            return Ok(batch);
         }
         if self.results.is_none() {
             let (mut rows, held) = collect(&mut *self.input, cx, "rows to be sorted")?;
+            if self.leaves_histograms_out() {
+                rows.retain(|row| row.histograms.is_empty());
+            }
             sort(&mut rows, &self.order);
             self.results = Some(Drain::new(rows, 1, held));
         }

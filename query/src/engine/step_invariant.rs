@@ -1,8 +1,10 @@
 //! Rows that were computed for one step and hold for all.
 
+use std::sync::Arc;
+
 use super::batch::Batch;
 use super::loaded::Loaded;
-use super::{Context, Operator, Source, pull};
+use super::{Context, Operator, Source, pull_any};
 use crate::error::QueryError;
 
 /// Repeats the one value of each row.
@@ -21,16 +23,24 @@ impl Broadcast {
 
 impl Operator for Broadcast {
     fn next(&mut self, cx: &Context<'_>) -> Result<Option<Batch>, QueryError> {
-        let Some(one) = pull(&mut *self.input, cx)? else { return Ok(None) };
+        let Some(mut one) = pull_any(&mut *self.input, cx)? else { return Ok(None) };
         if self.steps == 1 {
             return Ok(Some(one));
         }
-        self.loaded.get_or_insert_with(|| cx.samples.begin()).grow(one.len() * self.steps)?;
+        let histograms: usize = one.histograms.iter().map(|(_, _, histogram)| histogram.size_in_samples()).sum();
+        let samples = one.len() - one.histograms.len() + histograms;
+        self.loaded.get_or_insert_with(|| cx.samples.begin()).grow(samples * self.steps)?;
         let mut batch = Batch::with_rows(one.len(), self.steps, cx)?;
         let mut values = vec![0.0; self.steps];
+        let mut histograms = one.take_histograms();
         for (i, (labels, drop_name)) in one.labels.into_iter().zip(one.drop_name).enumerate() {
             values.fill(one.values[i]);
             batch.push(labels, drop_name, &values);
+            for (_, histogram) in histograms.of(i) {
+                for step in 0..self.steps {
+                    batch.push_histogram(step as u32, Arc::clone(&histogram))?;
+                }
+            }
         }
         Ok(Some(batch))
     }

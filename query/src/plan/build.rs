@@ -83,7 +83,7 @@ impl Builder<'_> {
             ExprKind::Unary(UnaryOp::Plus, inner) => self.expr(inner),
             ExprKind::Unary(UnaryOp::Minus, inner) => self.negate(inner),
             ExprKind::Binary(binary) => self.binary(binary, expr.span),
-            ExprKind::Aggregate(aggregate) => self.aggregate(aggregate),
+            ExprKind::Aggregate(aggregate) => self.aggregate(aggregate, expr.span),
             ExprKind::Call(call) => self.call(call, expr.span),
             ExprKind::Matrix(_) | ExprKind::Subquery(_) => {
                 Err(QueryError::Internal("a range outside of a call".into()))
@@ -306,7 +306,7 @@ impl Builder<'_> {
         Built { plan, names, whole: filter && left.whole }
     }
 
-    fn aggregate(&self, aggregate: &ast::Aggregate) -> Result<Built, QueryError> {
+    fn aggregate(&self, aggregate: &ast::Aggregate, span: Span) -> Result<Built, QueryError> {
         let input_expr = strip(&aggregate.expr);
         let input = self.expr(input_expr)?;
         let parameter_expr = aggregate.parameter.as_ref().map(strip);
@@ -337,6 +337,7 @@ impl Builder<'_> {
         names.dedup();
         let keeps_name = !aggregate.without && names.iter().any(|name| &**name == METRIC_NAME);
         let grouping = if aggregate.without { Grouping::Without(names) } else { Grouping::By(names) };
+        let ranks = matches!(aggregate.op, AggregateOp::Topk | AggregateOp::Bottomk);
         let plan = Plan::Aggregate(Aggregate {
             op: aggregate.op,
             grouping,
@@ -344,6 +345,7 @@ impl Builder<'_> {
             parameter,
             label,
             parameter_place: parameter_expr.map(|expr| place(expr.span)).unwrap_or_default(),
+            place: place(if ranks { span } else { input_expr.span }),
         });
         let selects = matches!(
             aggregate.op,

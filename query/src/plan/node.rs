@@ -253,6 +253,8 @@ pub struct Aggregate {
     pub label: Option<Box<str>>,
     /// Place of the parameter.
     pub parameter_place: Place,
+    /// What annotations about samples point to: the aggregation itself for topk and bottomk, what is aggregated for others.
+    pub place: Place,
 }
 
 /// Orders of `sort()` and its kin.

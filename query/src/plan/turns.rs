@@ -26,7 +26,7 @@ fn places(plan: &mut Plan) -> Vec<&mut Place> {
         Plan::Subquery(node) => vec![&mut node.spec.place],
         Plan::VectorScalar(node) => vec![&mut node.place],
         Plan::Join(node) => vec![&mut node.place],
-        Plan::Aggregate(node) => vec![&mut node.parameter_place],
+        Plan::Aggregate(node) => vec![&mut node.parameter_place, &mut node.place],
         Plan::Sort { place, .. } => vec![place],
         Plan::ClassicHistogram(node) => node.arg_places.iter_mut().chain([&mut node.input_place]).collect(),
         _ => Vec::new(),
