@@ -147,6 +147,26 @@ impl Samples {
         self.timestamps.is_empty() && self.histograms.is_empty()
     }
 
+    /// Keeps the samples at times that `keep` accepts. There must be no runs.
+    pub fn retain(&mut self, keep: impl Fn(Millis) -> bool) {
+        debug_assert!(self.runs.is_empty(), "samples of several lanes");
+        let mut kept = 0;
+        for i in 0..self.timestamps.len() {
+            if keep(self.timestamps[i]) {
+                self.timestamps[kept] = self.timestamps[i];
+                self.values[kept] = self.values[i];
+                if let Some(start) = self.start_timestamps.get(i).copied() {
+                    self.start_timestamps[kept] = start;
+                }
+                kept += 1;
+            }
+        }
+        self.timestamps.truncate(kept);
+        self.values.truncate(kept);
+        self.start_timestamps.truncate(kept);
+        self.histograms.retain(|sample| keep(sample.timestamp));
+    }
+
     /// Appends one float without a start timestamp. `timestamp` must be later than the last one.
     pub fn push(&mut self, timestamp: Millis, value: f64) {
         debug_assert!(self.timestamps.last().is_none_or(|last| *last < timestamp));

@@ -14,7 +14,7 @@ use super::series::{ChunkRef, Entry, SeriesList};
 use super::tombstones::{Left, is_deleted, left_of};
 use crate::bucket::{Bucket, Purpose, coalesce};
 use crate::budget::{Budget, Reservation};
-use crate::chunk::{self, XorEncoder};
+use crate::chunk;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::samples::Samples;
 use crate::series::{BATCH_SERIES_MAX, Chunk, Encoding, LaneChunks, Millis, Series, SeriesBatch};
@@ -147,20 +147,10 @@ fn delete(chunk: &mut Option<Chunk>, deleted: &[(Millis, Millis)]) -> Result<(),
     if left_of(deleted, whole.min_time, whole.max_time) != Left::Part {
         return Ok(());
     }
-    if whole.encoding != Encoding::Xor {
-        return Err(StoreError::unsupported(format_args!("partly deleted chunks of encoding {}", whole.encoding)));
-    }
     let mut samples = Samples::default();
     chunk::decode(whole, &mut samples)?;
-    let mut left = XorEncoder::new();
-    let mut ends = None;
-    for (time, value) in samples.timestamps.iter().zip(&samples.values) {
-        if !is_deleted(deleted, *time) {
-            left.push(*time, *value);
-            ends = Some((ends.map_or(*time, |(first, _)| first), *time));
-        }
-    }
-    *chunk = ends.map(|(min_time, max_time)| Chunk { min_time, max_time, data: left.finish(), ..*whole });
+    samples.retain(|time| !is_deleted(deleted, time));
+    *chunk = chunk::encode_again(&samples);
     Ok(())
 }
 

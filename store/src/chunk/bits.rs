@@ -62,6 +62,44 @@ impl<'a> Bits<'a> {
     }
 }
 
+/// Prefix and width of the number behind 0 to 8 leading ones (chunks.md 1, "varbit"; tsdb/chunkenc/varbit.go).
+const VARBITS: [(u32, u32); 9] = [(1, 0), (2, 3), (3, 6), (4, 9), (5, 12), (6, 18), (7, 25), (8, 56), (8, 64)];
+
+impl Bits<'_> {
+    /// A number of variable width at bit `at`, unsigned: its width, itself, and the position behind it.
+    #[inline(always)]
+    fn varbit(self, at: usize) -> (u32, u64, usize) {
+        let ahead = self.window(at);
+        if ahead >> 63 == 0 {
+            return (0, 0, at + 1);
+        }
+        let (prefix, width) = VARBITS[ahead.leading_ones().min(8) as usize];
+        let raw = if prefix + width <= WINDOW {
+            ahead << prefix >> (64 - width)
+        } else {
+            self.get(at + prefix as usize, width)
+        };
+        (width, raw, at + (prefix + width) as usize)
+    }
+
+    /// An unsigned number of variable width at bit `at`, and the position behind it, which may lie past the end.
+    #[inline(always)]
+    pub(crate) fn varbit_uint(self, at: usize) -> (u64, usize) {
+        let (_, raw, next) = self.varbit(at);
+        (raw, next)
+    }
+
+    /// A signed number of variable width at bit `at`, and the position behind it, which may lie past the end. Half of the
+    /// range itself counts as positive.
+    #[inline(always)]
+    pub(crate) fn varbit_int(self, at: usize) -> (i64, usize) {
+        let (width, raw, next) = self.varbit(at);
+        let is_negative = (1..64).contains(&width) && raw > 1 << (width - 1);
+        let value = if is_negative { raw as i64 - (1 << width) } else { raw as i64 };
+        (value, next)
+    }
+}
+
 /// Fewer than eight bytes as the top of a word.
 #[cold]
 fn tail(rest: &[u8]) -> u64 {
@@ -120,6 +158,27 @@ impl BitWriter {
         self.put_uvarint((value << 1 ^ value >> 63) as u64);
     }
 
+    /// An unsigned number of variable width, the smallest that holds it.
+    pub(crate) fn put_varbit_uint(&mut self, value: u64) {
+        self.put_varbit(value, |width| value < 1 << width);
+    }
+
+    /// A signed number of variable width, the smallest that holds it.
+    pub(crate) fn put_varbit_int(&mut self, value: i64) {
+        self.put_varbit(value as u64, |width| (-(1 << (width - 1)) < value) && value <= 1 << (width - 1));
+    }
+
+    fn put_varbit(&mut self, value: u64, fits: impl Fn(u32) -> bool) {
+        if value == 0 {
+            return self.put(0, 1);
+        }
+        let ones = (1..8).find(|ones| fits(VARBITS[*ones].1)).unwrap_or(8);
+        let (prefix, width) = VARBITS[ones];
+        // As many ones as say the width, and a zero where they are fewer than eight.
+        self.put((1 << ones) - 1 << (prefix - ones as u32), prefix);
+        self.put(value, width);
+    }
+
     pub(crate) fn finish(mut self) -> Vec<u8> {
         if self.count > 0 {
             self.bytes.push((self.pending >> 56) as u8);
@@ -167,6 +226,29 @@ mod tests {
             let bytes = writer.finish();
             let (read, _) = Bits::new(&bytes).uvarint(start as usize).expect("a whole number");
             assert_eq!(unzigzag(read), value);
+        }
+    }
+
+    #[test]
+    fn numbers_of_variable_width_come_back() {
+        let edges = (0..64).flat_map(|bit| [-1, 0, 1].map(|by| (1_i64 << bit).wrapping_add(by)));
+        for value in edges.flat_map(|value| [value, value.wrapping_neg()]) {
+            for start in 1..8 {
+                let mut writer = BitWriter::new(Vec::new());
+                writer.put(1, start);
+                writer.put_varbit_int(value);
+                writer.put_varbit_uint(value as u64);
+                let bytes = writer.finish();
+                let (signed, at) = Bits::new(&bytes).varbit_int(start as usize);
+                let (unsigned, end) = Bits::new(&bytes).varbit_uint(at);
+                assert_eq!((signed, unsigned, end.div_ceil(8)), (value, value as u64, bytes.len()));
+            }
+        }
+        // Three bits hold -3 to 4 (chunks.md 1).
+        for (value, bits) in [(0, 1), (4, 5), (-3, 5), (-4, 9), (5, 9), (1 << 55, 64), (1 << 55 | 1, 72)] {
+            let mut writer = BitWriter::new(Vec::new());
+            writer.put_varbit_int(value);
+            assert_eq!(Bits::new(&writer.finish()).varbit_int(0), (value, bits));
         }
     }
 

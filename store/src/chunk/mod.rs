@@ -9,7 +9,10 @@ use crate::samples::Samples;
 use crate::series::{Chunk, Encoding, Millis};
 
 pub(crate) mod bits;
+mod histogram;
+mod start_times;
 pub mod xor;
+mod xor2;
 
 pub use xor::XorEncoder;
 
@@ -22,27 +25,34 @@ pub const SAMPLES_PER_CHUNK: usize = 120;
 pub fn is_plausible(encoding: Encoding, data: &[u8]) -> bool {
     match encoding {
         Encoding::Xor => xor::is_plausible(data),
-        // The number of samples, and a byte that says how they lie.
-        Encoding::Histogram
-        | Encoding::FloatHistogram
-        | Encoding::Xor2
-        | Encoding::HistogramSt
-        | Encoding::FloatHistogramSt => data.len() >= 3,
+        Encoding::Xor2 => xor2::is_plausible(data),
+        Encoding::Histogram | Encoding::FloatHistogram | Encoding::HistogramSt | Encoding::FloatHistogramSt => {
+            histogram::is_plausible(encoding, data)
+        }
     }
 }
 
 /// Appends all samples of `chunk` to `out`. Whether they are later than what `out` holds is the caller's part, and so is
 /// taking back the part of a chunk that turned out to be damaged: on an error `out` is as before.
 ///
-/// Errors: `Corrupt` where the bytes break their format, `Unsupported` for encodings that are not read yet.
+/// Errors: `Corrupt` where the bytes break their format, `Unsupported` for histograms of an unknown schema.
 pub fn decode(chunk: &Chunk, out: &mut Samples) -> Result<(), StoreError> {
-    decode_until(chunk, Millis::MAX, out)
+    decode_range(chunk, Millis::MIN, Millis::MAX, out)
 }
 
 /// Appends the samples of `chunk` within `[min_time, max_time]`, ms, to `out`: as [`decode`] otherwise.
 pub fn decode_range(chunk: &Chunk, min_time: Millis, max_time: Millis, out: &mut Samples) -> Result<(), StoreError> {
     let start = out.timestamps.len();
-    decode_until(chunk, max_time, out)?;
+    match chunk.encoding {
+        Encoding::Xor => {
+            xor::decode(&chunk.data, max_time, &mut out.timestamps, &mut out.values)?;
+            if !out.start_timestamps.is_empty() {
+                out.start_timestamps.resize(out.timestamps.len(), 0);
+            }
+        }
+        Encoding::Xor2 => xor2::decode(&chunk.data, max_time, out)?,
+        encoding => return histogram::decode(encoding, &chunk.data, (min_time, max_time), &mut out.histograms),
+    }
     let early = out.timestamps[start..].partition_point(|time| *time < min_time);
     if early > 0 {
         out.timestamps.drain(start..start + early);
@@ -54,43 +64,62 @@ pub fn decode_range(chunk: &Chunk, min_time: Millis, max_time: Millis, out: &mut
     Ok(())
 }
 
-fn decode_until(chunk: &Chunk, max_time: Millis, out: &mut Samples) -> Result<(), StoreError> {
-    match chunk.encoding {
-        Encoding::Xor => {
-            xor::decode(&chunk.data, max_time, &mut out.timestamps, &mut out.values)?;
-            if !out.start_timestamps.is_empty() {
-                out.start_timestamps.resize(out.timestamps.len(), 0);
-            }
-            Ok(())
-        }
-        Encoding::Histogram
-        | Encoding::FloatHistogram
-        | Encoding::Xor2
-        | Encoding::HistogramSt
-        | Encoding::FloatHistogramSt => {
-            Err(StoreError::unsupported(format_args!("chunks of encoding {}", chunk.encoding)))
-        }
-    }
-}
-
 /// Encodes floats as XOR chunks of at most [`SAMPLES_PER_CHUNK`] samples. Times must ascend strictly; of two columns of
 /// different length the longer one's end is left out.
 pub fn encode(timestamps: &[Millis], values: &[f64]) -> Vec<Chunk> {
     let columns = timestamps.chunks(SAMPLES_PER_CHUNK).zip(values.chunks(SAMPLES_PER_CHUNK));
-    columns.filter_map(|(times, values)| encode_one(times, values)).collect()
+    columns.filter_map(|(times, values)| encode_floats(times, values, None)).collect()
 }
 
-fn encode_one(timestamps: &[Millis], values: &[f64]) -> Option<Chunk> {
+/// Encodes samples of both kinds: floats as XOR chunks or, where any has a start timestamp, as XOR2 ones; histograms as float
+/// histogram chunks of either sort. A chunk has at most [`SAMPLES_PER_CHUNK`] samples, and ends where the kind changes, where
+/// a histogram counter is reset and where resolution or bounds change. What the samples say beside their values is what the
+/// chunks say when they are decoded: all hints but those for gauges come from the cuts.
+///
+/// Times must ascend strictly, over both kinds together.
+pub fn encode_samples(samples: &Samples) -> Vec<Chunk> {
+    let mut chunks = Vec::new();
+    let starts = Some(&samples.start_timestamps[..]).filter(|starts| starts.iter().any(|start| *start != 0));
+    let mut histograms = &samples.histograms[..];
+    let mut first = 0;
+    while first < samples.timestamps.len() || !histograms.is_empty() {
+        let until = histograms.first().map_or(Millis::MAX, |sample| sample.timestamp);
+        let end = samples.timestamps.partition_point(|time| *time < until).max(first);
+        // The last time of all is no bound.
+        let end = if histograms.is_empty() { samples.timestamps.len() } else { end };
+        for start in (first..end).step_by(SAMPLES_PER_CHUNK) {
+            let part = start..end.min(start + SAMPLES_PER_CHUNK);
+            let starts = starts.map(|starts| &starts[part.clone()]);
+            chunks.extend(encode_floats(&samples.timestamps[part.clone()], &samples.values[part], starts));
+        }
+        first = end;
+        let next = samples.timestamps.get(first);
+        let count = next.map_or(histograms.len(), |next| histograms.partition_point(|h| h.timestamp <= *next));
+        let (run, rest) = histograms.split_at(count);
+        histogram::encode(run, &mut chunks);
+        histograms = rest;
+    }
+    chunks
+}
+
+/// Encodes samples that came out of one chunk as one chunk again, however many they are: without those that were taken out
+/// since, or without their start timestamps. None where there are none.
+pub fn encode_again(samples: &Samples) -> Option<Chunk> {
+    let starts = Some(&samples.start_timestamps[..]).filter(|starts| starts.iter().any(|start| *start != 0));
+    encode_floats(&samples.timestamps, &samples.values, starts).or_else(|| histogram::encode_chunk(&samples.histograms))
+}
+
+fn encode_floats(timestamps: &[Millis], values: &[f64], starts: Option<&[Millis]>) -> Option<Chunk> {
     debug_assert!(timestamps.is_sorted_by(|a, b| a < b), "times of a chunk do not ascend");
     let count = timestamps.len().min(values.len());
-    let mut encoder = XorEncoder::new();
-    for (time, value) in timestamps.iter().zip(values) {
-        encoder.push(*time, *value);
-    }
-    Some(Chunk {
-        min_time: *timestamps.first()?,
-        max_time: *timestamps.get(count.checked_sub(1)?)?,
-        encoding: Encoding::Xor,
-        data: encoder.finish(),
-    })
+    let (min_time, max_time) = (*timestamps.first()?, *timestamps.get(count.checked_sub(1)?)?);
+    let samples = timestamps.iter().zip(values);
+    let Some(starts) = starts else {
+        let mut encoder = XorEncoder::new();
+        samples.for_each(|(time, value)| encoder.push(*time, *value));
+        return Some(Chunk { min_time, max_time, encoding: Encoding::Xor, data: encoder.finish() });
+    };
+    let mut encoder = xor2::Encoder::new();
+    samples.zip(starts).for_each(|((time, value), start)| encoder.push(*time, *value, *start));
+    Some(Chunk { min_time, max_time, encoding: Encoding::Xor2, data: encoder.finish() })
 }

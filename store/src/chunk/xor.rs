@@ -86,7 +86,7 @@ fn decode_into(
     };
     let (raw, mut at) = bits.uvarint(0).ok_or_else(|| corrupt("has no time", 0, count))?;
     let mut time = unzigzag(raw);
-    let mut state = Value { bits: bits.get(at, 64), window: Window::default(), end: 0, is_broken: false };
+    let mut state = Value::new(bits.get(at, 64));
     at += 64;
     *first_time = time;
     *first_value = f64::from_bits(state.bits);
@@ -145,27 +145,34 @@ fn decode_into(
 }
 
 /// Whether so many samples, each `delta` after the one before, ascend from `time` on and end by `max_time`.
-fn run_ends_by(max_time: Millis, time: Millis, delta: i64, count: usize) -> bool {
+pub(super) fn run_ends_by(max_time: Millis, time: Millis, delta: i64, count: usize) -> bool {
     let end = delta.checked_mul(count as i64).and_then(|whole| time.checked_add(whole));
     delta > 0 && end.is_some_and(|end| end <= max_time)
 }
 
-/// The value of the sample that the decoder is at. Faults are gathered here and looked at once, at the end: bits behind the
+/// A float that changes from sample to sample. Faults are gathered here and looked at once, at the end: bits behind the
 /// end are 0, and there is no window of bits that cannot be shifted by.
-struct Value {
-    bits: u64,
+#[derive(Clone, Copy)]
+pub(super) struct Value {
+    /// The float as it is now.
+    pub(super) bits: u64,
     window: Window,
     /// Position behind it.
     end: usize,
     /// A window was impossible, or times did not ascend.
-    is_broken: bool,
+    pub(super) is_broken: bool,
 }
 
 impl Value {
+    /// A float before its first change.
+    pub(super) fn new(bits: u64) -> Self {
+        Self { bits, window: Window::default(), end: 0, is_broken: false }
+    }
+
     /// Reads the next value at bit `at`, where `ahead` is what lies there, [`WINDOW`] bits but one at least. Returns the position
     /// behind it.
     #[inline(always)]
-    fn read(&mut self, bits: Bits<'_>, mut at: usize, mut ahead: u64) -> usize {
+    pub(super) fn read(&mut self, bits: Bits<'_>, mut at: usize, mut ahead: u64) -> usize {
         if ahead >> 63 == 0 {
             at += 1;
         } else {
@@ -174,7 +181,7 @@ impl Value {
                 at += 2;
             } else {
                 self.open(ahead << 2);
-                at += 2 + 5 + 6;
+                at += 2 + Window::BITS;
                 ahead = bits.window(at);
             }
             let Window { leading, width, mask } = self.window;
@@ -188,28 +195,44 @@ impl Value {
         at
     }
 
-    /// Opens the window that 5 bits of leading equal bits and 6 bits of width describe.
     #[inline(always)]
     fn open(&mut self, ahead: u64) {
-        let leading = (ahead >> 59) as u32;
-        let width = match (ahead >> 53) as u32 & 0x3f {
-            0 => 64,
-            width => width,
-        };
-        self.is_broken |= leading + width > 64;
-        self.window = Window { leading, width, mask: u64::MAX << (64 - width) >> leading };
+        self.window = Window::read(ahead);
+        self.is_broken |= self.window.is_impossible();
     }
 }
 
 /// Which bits of a value may differ from the one before.
 #[derive(Clone, Copy)]
-struct Window {
+pub(super) struct Window {
     /// Equal bits before them.
-    leading: u32,
+    pub(super) leading: u32,
     /// Number of bits, 1 to 64.
-    width: u32,
+    pub(super) width: u32,
     /// Their places.
-    mask: u64,
+    pub(super) mask: u64,
+}
+
+impl Window {
+    /// Bits that describe a window.
+    pub(super) const BITS: usize = 5 + 6;
+
+    /// The window that 5 bits of leading equal bits and 6 bits of width describe.
+    #[inline(always)]
+    pub(super) fn read(ahead: u64) -> Self {
+        let leading = (ahead >> 59) as u32;
+        let width = match (ahead >> 53) as u32 & 0x3f {
+            0 => 64,
+            width => width,
+        };
+        Self { leading, width, mask: u64::MAX << (64 - width) >> leading }
+    }
+
+    /// Whether it is wider than a value.
+    #[inline(always)]
+    pub(super) fn is_impossible(self) -> bool {
+        self.leading + self.width > 64
+    }
 }
 
 impl Default for Window {
@@ -255,7 +278,14 @@ pub struct XorEncoder {
     count: usize,
     time: Millis,
     delta: i64,
-    value: u64,
+    value: ValueWriter,
+}
+
+/// Writes a float that changes from sample to sample.
+#[derive(Clone, Copy, Default)]
+pub(super) struct ValueWriter {
+    /// The float before.
+    pub(super) bits: u64,
     /// Leading and trailing equal bits of the open window; None before the first change.
     window: Option<(u32, u32)>,
 }
@@ -265,7 +295,7 @@ impl XorEncoder {
     pub fn new() -> Self {
         let mut bytes = Vec::with_capacity(256);
         bytes.extend_from_slice(&[0; HEAD]);
-        Self { bits: BitWriter::new(bytes), count: 0, time: 0, delta: 0, value: 0, window: None }
+        Self { bits: BitWriter::new(bytes), count: 0, time: 0, delta: 0, value: ValueWriter::default() }
     }
 
     /// Appends a sample, which must be later than the one before. A chunk counts at most 65,535 samples; it is the caller's
@@ -278,19 +308,19 @@ impl XorEncoder {
             0 => {
                 self.bits.put_varint(time);
                 self.bits.put(bits, 64);
+                self.value.bits = bits;
             }
             1 => {
                 self.bits.put_uvarint(delta as u64);
-                self.put_value(bits);
+                self.value.put(&mut self.bits, bits);
             }
             _ => {
                 self.put_delta_change(delta.wrapping_sub(self.delta));
-                self.put_value(bits);
+                self.value.put(&mut self.bits, bits);
             }
         }
         self.delta = if self.count == 0 { 0 } else { delta };
         self.time = time;
-        self.value = bits;
         self.count += 1;
     }
 
@@ -330,32 +360,48 @@ impl XorEncoder {
             self.bits.put(change as u64, 64);
         }
     }
+}
 
-    /// Stays in the open window whenever the change fits, however wide it is; opens the narrowest one otherwise.
-    fn put_value(&mut self, value: u64) {
-        let changed = value ^ self.value;
+impl ValueWriter {
+    /// Writes how `value` differs from the one before.
+    pub(super) fn put(&mut self, out: &mut BitWriter, value: u64) {
+        let changed = value ^ self.bits;
+        self.bits = value;
         if changed == 0 {
-            self.bits.put(0, 1);
-            return;
+            out.put(0, 1);
+        } else if let Some(width) = self.fit(changed) {
+            out.put(0b10, 2);
+            self.put_changed(out, changed, width);
+        } else {
+            out.put(0b11, 2);
+            self.put_opened(out, changed);
         }
+    }
+
+    /// Bits of the open window, if it holds the change, however wide it is.
+    pub(super) fn fit(&self, changed: u64) -> Option<u32> {
+        let (leading, trailing) = self.window?;
+        let fits = changed.leading_zeros() >= leading && changed.trailing_zeros() >= trailing;
+        fits.then_some(64 - leading - trailing)
+    }
+
+    /// Writes the bits of the open window.
+    pub(super) fn put_changed(&self, out: &mut BitWriter, changed: u64, width: u32) {
+        let trailing = self.window.map_or(0, |(_, trailing)| trailing);
+        out.put(changed >> trailing, width);
+    }
+
+    /// Opens the narrowest window, and writes it.
+    pub(super) fn put_opened(&mut self, out: &mut BitWriter, changed: u64) {
         // Five bits hold the leading ones.
         let leading = changed.leading_zeros().min(31);
         let trailing = changed.trailing_zeros();
-        if let Some((open_leading, open_trailing)) = self.window
-            && leading >= open_leading
-            && trailing >= open_trailing
-        {
-            self.bits.put(0b10, 2);
-            self.bits.put(changed >> open_trailing, 64 - open_leading - open_trailing);
-            return;
-        }
-        self.window = Some((leading, trailing));
         let width = 64 - leading - trailing;
-        self.bits.put(0b11, 2);
-        self.bits.put(u64::from(leading), 5);
+        self.window = Some((leading, trailing));
+        out.put(u64::from(leading), 5);
         // 64 does not fit and is written as 0.
-        self.bits.put(u64::from(width), 6);
-        self.bits.put(changed >> trailing, width);
+        out.put(u64::from(width), 6);
+        out.put(changed >> trailing, width);
     }
 }
 

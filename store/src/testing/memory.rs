@@ -10,11 +10,10 @@ use tokio::time::Instant;
 use crate::chunk;
 use crate::samples::Samples;
 use crate::select::{Allowance, Gap, Select, StoreInfo, StoreState};
-use crate::series::{BATCH_SERIES_MAX, Chunk, Encoding, Lane, LaneChunks, Millis, Series, SeriesBatch};
+use crate::series::{BATCH_SERIES_MAX, Lane, LaneChunks, Millis, Series, SeriesBatch};
 use crate::{LabelAnswer, LabelStrings, Labels, LabelsBuilder, SeriesStream, Store, StoreError, StoreId};
 
-/// Series below one set of external labels. Histogram samples have no encoder yet: they come as a chunk of their encoding
-/// that holds its head alone, so that who reads them fails and nobody takes them for absent.
+/// Series below one set of external labels.
 #[derive(Clone)]
 pub struct MemoryStore {
     data: Arc<Data>,
@@ -84,13 +83,6 @@ fn times(samples: &Samples) -> impl Iterator<Item = Millis> {
     samples.timestamps.iter().copied().chain(samples.histograms.iter().map(|sample| sample.timestamp))
 }
 
-fn histogram_chunk(samples: &Samples) -> Option<Chunk> {
-    let (first, last) = (samples.histograms.first()?, samples.histograms.last()?);
-    let (min_time, max_time) = (first.timestamp, last.timestamp);
-    let [high, low] = (samples.histograms.len() as u16).to_be_bytes();
-    Some(Chunk { min_time, max_time, encoding: Encoding::FloatHistogram, data: vec![high, low, 0].into() })
-}
-
 impl Data {
     fn note(&self, allowance: &Allowance) {
         *self.last_deadline.lock().unwrap_or_else(PoisonError::into_inner) = Some(allowance.deadline);
@@ -111,8 +103,7 @@ impl Data {
             let replica = labels.only(&request.replica_labels);
             let nameless = replica.is_empty() && !request.replica_labels.is_empty();
             let lane = Lane { replica, store: nameless.then(|| self.id.clone()) };
-            let mut chunks = chunk::encode(&samples.timestamps, &samples.values);
-            chunks.extend(histogram_chunk(samples));
+            let mut chunks = chunk::encode_samples(samples);
             chunks.retain(|c| !request.labels_only && c.min_time <= request.max_time && request.min_time <= c.max_time);
             let lanes = answer.entry(labels.without(&request.replica_labels)).or_default();
             match lanes.iter_mut().find(|have| have.lane == lane) {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::samples::STALE;
-use crate::series::{Chunk, Encoding};
+use crate::series::Encoding;
 use crate::testing::{Random, golden};
 use crate::{Samples, StoreErrorKind, chunk};
 
@@ -206,14 +206,6 @@ fn ranges_are_inclusive_on_both_sides() {
         assert_eq!(out.timestamps, expected);
         assert_eq!(out.values, expected.iter().map(|t| (t / 15_000) as f64).collect::<Vec<_>>());
     }
-}
-
-#[test]
-fn other_encodings_are_named() {
-    let chunk = Chunk { min_time: 0, max_time: 0, encoding: Encoding::Histogram, data: Bytes::new() };
-    let error = chunk::decode(&chunk, &mut Samples::default()).unwrap_err();
-    assert_eq!(error.kind, StoreErrorKind::Unsupported);
-    assert_eq!(error.to_string(), "not supported yet: chunks of encoding histogram");
 }
 
 /// All XOR chunks of a segment file, and the number of all other chunks.
