@@ -175,7 +175,7 @@ impl BitWriter {
         let ones = (1..8).find(|ones| fits(VARBITS[*ones].1)).unwrap_or(8);
         let (prefix, width) = VARBITS[ones];
         // As many ones as say the width, and a zero where they are fewer than eight.
-        self.put((1 << ones) - 1 << (prefix - ones as u32), prefix);
+        self.put(((1 << ones) - 1) << (prefix - ones as u32), prefix);
         self.put(value, width);
     }
 

@@ -123,7 +123,7 @@ impl Side {
         let mut indexes: Vec<i32> = Vec::new();
         let mut places = Vec::new();
         for index in indexes_of(spans) {
-            let index = ((i64::from(index) - 1 >> shift) + 1) as i32;
+            let index = (((i64::from(index) - 1) >> shift) + 1) as i32;
             if indexes.last() != Some(&index) {
                 indexes.push(index);
             }
