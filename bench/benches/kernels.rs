@@ -1,7 +1,7 @@
 //! Micro-benchmarks of the parts whose cost is per sample: `cargo bench -p masthead-bench`.
 //!
-//! `xor` compares the store's decoder with a plain bit-by-bit reader over the same chunks; `merge` counts series, `dedup` and
-//! `rate` count samples, `rate` steps too.
+//! `xor` compares the store's decoder with a plain bit-by-bit reader over the same chunks, `encodings` has the others; `merge`
+//! counts series, `dedup` and `rate` count samples, `rate` steps too.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -77,6 +77,55 @@ mod xor {
     fn encode(bencher: Bencher<'_, '_>) {
         let (times, values) = counter(SAMPLES);
         bencher.counter(ItemsCount::new(SAMPLES)).bench_local(|| chunk::encode(&times, &values).len());
+    }
+}
+
+/// The other encodings: floats with one start timestamp or with one each, float histograms of 40 buckets of which some grow.
+mod encodings {
+    use masthead_store::histogram::{Histogram, Span};
+    use masthead_store::samples::HistogramSample;
+
+    use super::*;
+
+    const BUCKETS: usize = 40;
+
+    fn floats(kind: &str, starts: fn(i64) -> i64) -> Samples {
+        let (timestamps, values) = if kind == "counter" { counter(SAMPLES) } else { constant(SAMPLES) };
+        let start_timestamps = timestamps.iter().map(|time| starts(*time)).collect();
+        Samples { timestamps, values, start_timestamps, ..Samples::default() }
+    }
+
+    fn histograms() -> Samples {
+        let (timestamps, values) = counter(SAMPLES);
+        let mut buckets = vec![0.0; BUCKETS];
+        let sample = |(i, (timestamp, value)): (usize, (i64, f64))| {
+            (0..5).for_each(|k| buckets[(i * 7 + k) % BUCKETS] += (value / 100.0).floor() % 10.0);
+            let histogram = Histogram {
+                count: buckets.iter().sum(),
+                sum: value,
+                schema: 3,
+                positive_spans: vec![Span { offset: -5, length: BUCKETS as u32 }],
+                positive_buckets: buckets.clone(),
+                ..Histogram::default()
+            };
+            HistogramSample { timestamp, start_timestamp: 0, histogram: Arc::new(histogram) }
+        };
+        let histograms = timestamps.into_iter().zip(values).enumerate().map(sample).collect();
+        Samples { histograms, ..Samples::default() }
+    }
+
+    #[divan::bench(args = ["counter from one start", "constant from one start", "counter from many starts", "histogram"])]
+    fn decode(bencher: Bencher<'_, '_>, kind: &str) {
+        let samples = match kind {
+            "histogram" => histograms(),
+            kind if kind.ends_with("many starts") => floats("counter", |time| time - 30_000),
+            kind => floats(kind.split(' ').next().unwrap_or_default(), |_| 1_600_000_000_000),
+        };
+        let (chunks, mut out) = (chunk::encode_samples(&samples), Samples::default());
+        bencher.counter(ItemsCount::new(SAMPLES)).bench_local(|| {
+            out.clear();
+            chunks.iter().all(|chunk| chunk::decode(chunk, &mut out).is_ok())
+        });
     }
 }
 

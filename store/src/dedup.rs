@@ -21,6 +21,7 @@ use crate::error::StoreError;
 use crate::samples::{Run, Samples, is_stale};
 use crate::series::{Chunk, LaneChunks, Millis, Series};
 
+mod histograms;
 mod lanes;
 #[cfg(test)]
 mod tests;
@@ -67,15 +68,18 @@ pub struct Scratch {
 struct Overlap {
     /// Samples of all chunks that overlap, one after the other.
     samples: Samples,
-    /// What is not merged yet of each chunk, as ranges of `samples`.
+    /// What is not merged yet of the floats of each chunk, as ranges of `samples`.
     parts: Vec<Range<usize>>,
+    /// The histograms of each chunk, as ranges of `samples`.
+    histograms: Vec<Range<usize>>,
     /// Positions in `parts` of those that have begun.
     active: Vec<usize>,
 }
 
 /// Appends to `out` the samples of one lane within `range`: of all its chunks, in whatever order, doubled or overlapping they
 /// come. Of different samples at the same time a stale marker counts before NaN, NaN before a number, and the greater number
-/// before the smaller one: a rule of samples alone, so that no way to cut, to order or to send chunks shows in the answer. (In
+/// before the smaller one; histograms count before floats that are not stale, and have an order of their own: a rule of samples
+/// alone, so that no way to cut, to order or to send chunks shows in the answer. (In
 /// Prometheus the winner is whatever iterator chainSampleIterator in storage/merge.go is at, which depends on the range that
 /// is read.)
 ///
@@ -130,13 +134,12 @@ fn append_all<'a>(
 ) -> Result<bool, StoreError> {
     for chunk in chunks.filter(|chunk| range.overlaps(chunk)) {
         let (floats, histograms) = (out.timestamps.len(), out.histograms.len());
+        let float = out.timestamps.last().copied();
+        let histogram = out.histograms.last().map(|sample| sample.timestamp);
         chunk::decode_range(chunk, range.min_time, range.max_time, out)?;
-        let ascends = |border: usize| {
-            border == 0 || out.timestamps.get(border).is_none_or(|first| out.timestamps[border - 1] < *first)
-        };
-        let histograms_ascend = histograms == 0
-            || out.histograms.get(histograms).is_none_or(|h| out.histograms[histograms - 1].timestamp < h.timestamp);
-        if !ascends(floats) || !histograms_ascend {
+        let first = out.timestamps.get(floats).copied();
+        let first = first.or_else(|| out.histograms.get(histograms).map(|sample| sample.timestamp));
+        if first.is_some_and(|first| float.max(histogram).is_some_and(|last| first <= last)) {
             return Ok(false);
         }
     }
@@ -148,13 +151,17 @@ impl Overlap {
     fn decode<'a>(&mut self, chunks: impl Iterator<Item = &'a Chunk>, range: TimeRange) -> Result<(), StoreError> {
         self.samples.clear();
         self.parts.clear();
+        self.histograms.clear();
         self.active.clear();
         for chunk in chunks {
-            let start = self.samples.timestamps.len();
+            let start = Mark::of(&self.samples);
             chunk::decode_range(chunk, range.min_time, range.max_time, &mut self.samples)?;
-            let end = self.samples.timestamps.len();
-            if start < end {
-                self.parts.push(start..end);
+            let end = Mark::of(&self.samples);
+            if start.floats < end.floats {
+                self.parts.push(start.floats..end.floats);
+            }
+            if start.histograms < end.histograms {
+                self.histograms.push(start.histograms..end.histograms);
             }
         }
         Ok(())
@@ -162,7 +169,8 @@ impl Overlap {
 
     /// Merges the parts by time. Few are open at once, so that looking at each of those is faster than a heap.
     fn merge_into(&mut self, out: &mut Samples) {
-        let Self { samples, parts, active } = self;
+        let Self { samples, parts, histograms, active } = self;
+        let floats = out.timestamps.len();
         let times = &samples.timestamps;
         // The chunks' order is that of the times which they claim; what counts is what they hold.
         parts.sort_by_key(|rest| times[rest.start]);
@@ -197,7 +205,9 @@ impl Overlap {
             }
             active.retain(|i| !parts[*i].is_empty());
         }
-        merge_histograms(samples, out);
+        if !histograms.is_empty() {
+            histograms::merge(samples, histograms, floats, out);
+        }
     }
 }
 
@@ -208,13 +218,6 @@ fn order(samples: &Samples, a: usize, b: usize) -> Ordering {
     let (x, y) = (samples.values[a], samples.values[b]);
     let by_time = samples.timestamps[a].cmp(&samples.timestamps[b]);
     by_time.then_with(|| kind(y).cmp(&kind(x))).then_with(|| y.total_cmp(&x)).then_with(|| start(b).cmp(&start(a)))
-}
-
-/// Histogram samples lie one chunk after the other: of those at the same time the first counts.
-fn merge_histograms(samples: &mut Samples, out: &mut Samples) {
-    samples.histograms.sort_by_key(|sample| sample.timestamp);
-    samples.histograms.dedup_by_key(|sample| sample.timestamp);
-    out.histograms.append(&mut samples.histograms);
 }
 
 /// Appends a range of floats to another column.

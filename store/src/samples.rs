@@ -147,6 +147,11 @@ impl Samples {
         self.timestamps.is_empty() && self.histograms.is_empty()
     }
 
+    /// The times of all samples, ms: of the floats, then of the histograms.
+    pub fn times(&self) -> impl Iterator<Item = Millis> {
+        self.timestamps.iter().copied().chain(self.histograms.iter().map(|sample| sample.timestamp))
+    }
+
     /// Keeps the samples at times that `keep` accepts. There must be no runs.
     pub fn retain(&mut self, keep: impl Fn(Millis) -> bool) {
         debug_assert!(self.runs.is_empty(), "samples of several lanes");

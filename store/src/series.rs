@@ -33,6 +33,13 @@ pub enum Encoding {
     FloatHistogramSt = 6,
 }
 
+/// Metadata of a StoreAPI call in which a caller says up to which number of [`Encoding`] it reads chunks. Callers that say
+/// nothing, all those of Thanos, read 1 to 3. It is no field of the request, so that no peer ever refuses or forwards it.
+pub(crate) const ENCODINGS_KEY: &str = "masthead-chunk-encodings";
+
+/// What we say there.
+pub(crate) const ENCODINGS_READ: &str = "6";
+
 impl Encoding {
     /// The encoding of a block's chunk header byte.
     pub fn from_block(byte: u8) -> Option<Self> {

@@ -113,10 +113,9 @@ async fn blocks_keep_the_contract() {
         let start = 1_700_000_040_000 / (2 * hours) * (2 * hours);
         for (at, seed) in [(start, 1), (start + 2 * hours, 2)] {
             let series = fixture.series.iter().filter_map(|(labels, samples)| {
-                let inside = |time: &Millis| (at..at + 2 * hours).contains(time);
-                let pairs = samples.timestamps.iter().zip(&samples.values).filter(|(time, _)| inside(time));
-                let (times, values): (Vec<Millis>, Vec<f64>) = pairs.map(|(t, v)| (*t, *v)).unzip();
-                (!times.is_empty()).then(|| (labels.clone(), chunk::encode(&times, &values)))
+                let mut part = samples.clone();
+                part.retain(|time| (at..at + 2 * hours).contains(&time));
+                (!part.is_empty()).then(|| (labels.clone(), chunk::encode_samples(&part)))
             });
             let mut series: Vec<_> = series.collect();
             if series.is_empty() {

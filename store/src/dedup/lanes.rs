@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::histograms::forget_hint;
 use super::{TimeRange, append, run};
 use crate::samples::{Run, Samples, is_stale};
 use crate::series::Millis;
@@ -16,8 +17,6 @@ const INTERVAL_DEFAULT: Millis = 60_000;
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     segments: Vec<Segment>,
-    /// Columns of histogram samples: times and sums, in which stale markers show.
-    histograms: Vec<(Vec<Millis>, Vec<f64>)>,
 }
 
 /// Samples of one lane that follow each other in the output.
@@ -28,7 +27,7 @@ struct Segment {
     samples: Range<usize>,
 }
 
-/// Times and values of one lane; for histograms the values are the sums.
+/// Times and values of one lane; for histograms the values are the sums, in which stale markers show.
 #[derive(Clone, Copy)]
 struct Column<'a> {
     times: &'a [Millis],
@@ -72,6 +71,9 @@ pub fn dedup(lanes: &[(u16, &Samples)], out: &mut Samples) {
 /// Deduplicates lanes, ascending by number, that were decoded for `range`.
 pub(super) fn dedup_within(lanes: &[(u16, &Samples)], range: TimeRange, plan: &mut Plan, out: &mut Samples) {
     out.clear();
+    if lanes.iter().any(|(_, samples)| !samples.histograms.is_empty()) {
+        return dedup_mixed(lanes, range, plan, out);
+    }
     let floats: Vec<Column<'_>> =
         lanes.iter().map(|(_, s)| Column { times: &s.timestamps, values: &s.values }).collect();
     plan.find(&floats, range);
@@ -85,22 +87,79 @@ pub(super) fn dedup_within(lanes: &[(u16, &Samples)], range: TimeRange, plan: &m
         append(column, samples.clone(), out);
     }
     settle_runs(&mut out.runs);
-    if lanes.iter().any(|(_, samples)| !samples.histograms.is_empty()) {
-        dedup_histograms(lanes, range, plan, out);
+}
+
+/// Floats and histograms of one lane in the order of time.
+#[derive(Default)]
+struct Mixed {
+    times: Vec<Millis>,
+    values: Vec<f64>,
+    /// How many of the samples before each are floats; and of all.
+    floats: Vec<usize>,
+}
+
+impl Mixed {
+    fn of(samples: &Samples) -> Self {
+        let mut mixed = Self::default();
+        let mut floats = samples.timestamps.iter().copied().zip(samples.values.iter().copied()).peekable();
+        let mut count = 0;
+        for sample in &samples.histograms {
+            while let Some(float) = floats.next_if(|(time, _)| *time < sample.timestamp) {
+                mixed.push(float, count);
+                count += 1;
+            }
+            mixed.push((sample.timestamp, sample.histogram.sum), count);
+        }
+        for float in floats {
+            mixed.push(float, count);
+            count += 1;
+        }
+        mixed.floats.push(count);
+        mixed
+    }
+
+    fn push(&mut self, (time, value): (Millis, f64), floats: usize) {
+        self.times.push(time);
+        self.values.push(value);
+        self.floats.push(floats);
+    }
+
+    fn column(&self) -> Column<'_> {
+        Column { times: &self.times, values: &self.values }
+    }
+
+    /// Which floats and which histograms a range of the samples consists of.
+    fn parts(&self, range: &Range<usize>) -> (Range<usize>, Range<usize>) {
+        let (first, end) = (self.floats[range.start], self.floats[range.end]);
+        (first..end, range.start - first..range.end - end)
     }
 }
 
-/// The histograms follow the same rule, by themselves: a series that has both at once is rare.
-fn dedup_histograms(lanes: &[(u16, &Samples)], range: TimeRange, plan: &mut Plan, out: &mut Samples) {
-    let mut columns = std::mem::take(&mut plan.histograms);
-    columns.clear();
-    columns.extend(lanes.iter().map(|(_, s)| s.histograms.iter().map(|h| (h.timestamp, h.histogram.sum)).unzip()));
-    let views: Vec<Column<'_>> = columns.iter().map(|(times, values)| Column { times, values }).collect();
-    plan.find(&views, range);
-    for Segment { lane, samples } in &plan.segments {
-        out.histograms.extend_from_slice(&lanes[*lane].1.histograms[samples.clone()]);
+/// Lanes of which one at least has histograms: floats and histograms are one column.
+fn dedup_mixed(lanes: &[(u16, &Samples)], range: TimeRange, plan: &mut Plan, out: &mut Samples) {
+    let mixed: Vec<Mixed> = lanes.iter().map(|(_, samples)| Mixed::of(samples)).collect();
+    plan.find(&mixed.iter().map(Mixed::column).collect::<Vec<_>>(), range);
+    let mut floats_of = None;
+    let mut before: Option<&Segment> = None;
+    for segment in &plan.segments {
+        let (number, column) = lanes[segment.lane];
+        let (floats, histograms) = mixed[segment.lane].parts(&segment.samples);
+        if !floats.is_empty() && floats_of != Some(number) {
+            out.runs.push(run(out.timestamps.len(), number, column, floats.start));
+            floats_of = Some(number);
+        }
+        append(column, floats, out);
+        let first = out.histograms.len();
+        out.histograms.extend_from_slice(&column.histograms[histograms]);
+        let follows = |before: &Segment| before.lane == segment.lane && before.samples.end == segment.samples.start;
+        if let Some(sample) = out.histograms.get_mut(first)
+            && !before.is_none_or(follows)
+        {
+            forget_hint(sample);
+        }
+        before = Some(segment);
     }
-    plan.histograms = columns;
+    settle_runs(&mut out.runs);
 }
 
 /// The first run has nothing before it, and one lane alone needs no marks.
@@ -115,8 +174,12 @@ pub(super) fn settle_runs(runs: &mut Vec<Run>) {
 
 /// Whether a lane decoded for `range` needs no other lane: no gap, no stale marker, an interval of its own.
 pub(super) fn is_gapless(samples: &Samples, range: TimeRange) -> bool {
-    let column = Column { times: &samples.timestamps, values: &samples.values };
-    if !samples.histograms.is_empty() || column.times.len() < 3 || column.values.iter().any(|v| is_stale(*v)) {
+    let mixed = (!samples.histograms.is_empty()).then(|| Mixed::of(samples));
+    let column = match &mixed {
+        Some(mixed) => mixed.column(),
+        None => Column { times: &samples.timestamps, values: &samples.values },
+    };
+    if column.times.len() < 3 || column.values.iter().any(|v| is_stale(*v)) {
         return false;
     }
     let mut gaps = Vec::new();

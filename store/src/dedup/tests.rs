@@ -9,6 +9,8 @@ use crate::series::Lane;
 use crate::testing::Random;
 use crate::{Labels, StoreErrorKind};
 
+mod histograms;
+
 /// Samples every 60 s, one a token: a number, `_` for none, `x` for a stale marker. The first is at `offset` s.
 fn lane(offset: i64, tokens: &str) -> Samples {
     let mut samples = Samples::default();

@@ -20,6 +20,8 @@ use tower::{Service as _, ServiceExt as _};
 
 use super::held::Held;
 use super::messages::{Messages, causes, status_error};
+use crate::series::{ENCODINGS_KEY, ENCODINGS_READ};
+use crate::series::{ENCODINGS_KEY, ENCODINGS_READ};
 use crate::{StoreError, StoreErrorKind};
 
 /// The widest window of HTTP/2.
@@ -178,6 +180,7 @@ impl Request {
         let headers = request.headers_mut();
         headers.insert(http::header::TE, http::HeaderValue::from_static("trailers"));
         headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/grpc"));
+        headers.insert(ENCODINGS_KEY, http::HeaderValue::from_static(ENCODINGS_READ));
         headers.insert("grpc-timeout", grpc_timeout(self.deadline.saturating_duration_since(Instant::now())));
         request
     }

@@ -1,10 +1,15 @@
 //! `thanos.SeriesResponse` messages written by hand: chunk bytes are copied once, straight into the frame.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use std::borrow::Cow;
 
+use bytes::{BufMut, Bytes, BytesMut};
+use tonic::metadata::MetadataMap;
+
+use crate::chunk;
 use crate::error::StoreError;
 use crate::labels::Labels;
-use crate::series::{Chunk, Encoding, Series};
+use crate::samples::Samples;
+use crate::series::{Chunk, ENCODINGS_KEY, Encoding, Series};
 
 // Field keys (number << 3 | wire type) of the messages in proto/thanos/store.proto.
 const RESPONSE_SERIES: u8 = 0x0a;
@@ -21,18 +26,49 @@ const AGGREGATE_RAW: u8 = 0x1a;
 const CHUNK_TYPE: u8 = 0x08;
 const CHUNK_DATA: u8 = 0x12;
 
+/// Who reads the chunks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reader {
+    /// The encodings 1 to 3, which have names in the StoreAPI: chunks of others are made anew, without start timestamps.
+    Thanos,
+    /// All of them, as they are.
+    Masthead,
+}
+
+impl Reader {
+    /// What a caller says in the metadata of its call.
+    pub(super) fn of(metadata: &MetadataMap) -> Self {
+        let most = metadata.get(ENCODINGS_KEY).and_then(|value| value.to_str().ok()?.parse::<u8>().ok());
+        if most.is_some_and(|most| most >= Encoding::FloatHistogramSt as u8) { Self::Masthead } else { Self::Thanos }
+    }
+
+    /// The chunk as this reader can read it; None where no sample is in it.
+    fn readable(self, chunk: &Chunk) -> Result<Option<Cow<'_, Chunk>>, StoreError> {
+        if self == Self::Masthead || chunk.encoding <= Encoding::FloatHistogram {
+            return Ok(Some(Cow::Borrowed(chunk)));
+        }
+        let mut samples = Samples::default();
+        chunk::decode(chunk, &mut samples)?;
+        samples.start_timestamps.clear();
+        samples.histograms.iter_mut().for_each(|sample| sample.start_timestamp = 0);
+        Ok(chunk::encode_again(&samples).map(Cow::Owned))
+    }
+}
+
 /// A frame with one series.
-pub(super) fn series(series: &Series) -> Result<Bytes, StoreError> {
-    let body = Body::of(series)?;
+///
+/// Errors: those of decoding chunks that the reader does not know.
+pub(super) fn series(series: &Series, reader: Reader) -> Result<Bytes, StoreError> {
+    let body = Body::of(series, reader)?;
     let mut out = BytesMut::with_capacity(body.length + 12);
     nested(&mut out, RESPONSE_SERIES, body.length);
     body.write(&mut out);
     Ok(out.freeze())
 }
 
-/// A frame with a batch of series.
-pub(super) fn batch<'a>(list: impl Iterator<Item = &'a Series>) -> Result<Bytes, StoreError> {
-    let bodies = list.map(Body::of).collect::<Result<Vec<_>, _>>()?;
+/// A frame with a batch of series. Errors as for [`series`].
+pub(super) fn batch<'a>(list: impl Iterator<Item = &'a Series>, reader: Reader) -> Result<Bytes, StoreError> {
+    let bodies = list.map(|series| Body::of(series, reader)).collect::<Result<Vec<_>, _>>()?;
     let length = bodies.iter().map(|body| nested_length(body.length)).sum();
     let mut out = BytesMut::with_capacity(length + 12);
     nested(&mut out, RESPONSE_BATCH, length);
@@ -54,20 +90,20 @@ pub(super) fn warning(text: &str) -> Bytes {
 /// A series and the lengths of its parts, which must be known before they are written.
 struct Body<'a> {
     labels: &'a Labels,
-    /// Chunks of all lanes by time, with the number of their encoding.
-    chunks: Vec<(&'a Chunk, u8)>,
+    /// Chunks of all lanes by time.
+    chunks: Vec<Cow<'a, Chunk>>,
     length: usize,
 }
 
 impl<'a> Body<'a> {
-    fn of(series: &'a Series) -> Result<Self, StoreError> {
+    fn of(series: &'a Series, reader: Reader) -> Result<Self, StoreError> {
         let all = series.lanes.iter().flat_map(|lane| &lane.chunks);
         let mut chunks =
-            all.map(|chunk| Ok((chunk, number(chunk.encoding)?))).collect::<Result<Vec<_>, StoreError>>()?;
+            all.filter_map(|chunk| reader.readable(chunk).transpose()).collect::<Result<Vec<_>, StoreError>>()?;
         chunks.sort_unstable();
         chunks.dedup();
         let labels: usize = series.labels.iter().map(|(name, value)| nested_length(label_length(name, value))).sum();
-        let length = labels + chunks.iter().map(|(chunk, _)| nested_length(aggregate_length(chunk))).sum::<usize>();
+        let length = labels + chunks.iter().map(|chunk| nested_length(aggregate_length(chunk))).sum::<usize>();
         Ok(Self { labels: &series.labels, chunks, length })
     }
 
@@ -79,25 +115,16 @@ impl<'a> Body<'a> {
             nested(out, LABEL_VALUE, value.len());
             out.put_slice(value.as_bytes());
         }
-        for (chunk, number) in &self.chunks {
+        for chunk in &self.chunks {
             nested(out, SERIES_CHUNKS, aggregate_length(chunk));
             field(out, AGGREGATE_MIN_TIME, chunk.min_time as u64);
             field(out, AGGREGATE_MAX_TIME, chunk.max_time as u64);
             nested(out, AGGREGATE_RAW, raw_length(chunk));
-            field(out, CHUNK_TYPE, u64::from(*number));
+            // The StoreAPI counts from 0, a block from 1.
+            field(out, CHUNK_TYPE, u64::from(chunk.encoding as u8 - 1));
             nested(out, CHUNK_DATA, chunk.data.len());
             out.put_slice(&chunk.data);
         }
-    }
-}
-
-/// The number of an encoding in `thanos.Chunk.Encoding`, for the three that every peer reads.
-fn number(encoding: Encoding) -> Result<u8, StoreError> {
-    match encoding {
-        Encoding::Xor => Ok(0),
-        Encoding::Histogram => Ok(1),
-        Encoding::FloatHistogram => Ok(2),
-        newer => Err(StoreError::unsupported(format!("chunks of encoding {newer} over the StoreAPI"))),
     }
 }
 

@@ -10,6 +10,7 @@ use masthead_proto::thanos::{PartialResponseStrategy, SeriesRequest, ShardInfo};
 use tonic::server::ServerStreamingService;
 use tonic::{Request, Response, Status};
 
+use super::frame::Reader;
 use super::{Asked, Call, frame, shortcomings};
 use crate::budget::Reservation;
 use crate::fanout::{Feed, fan_out};
@@ -31,7 +32,8 @@ impl ServerStreamingService<SeriesRequest> for Call {
 
     fn call(&mut self, request: Request<SeriesRequest>) -> Self::Future {
         let call = self.clone();
-        async move { call.series(request.into_inner()).map(Response::new) }.boxed()
+        let reader = Reader::of(request.metadata());
+        async move { call.series(request.into_inner(), reader).map(Response::new) }.boxed()
     }
 }
 
@@ -41,6 +43,7 @@ struct Answering {
     /// Keeps a caller's shard; None: everything.
     shard: Option<ShardInfo>,
     batch: usize,
+    reader: Reader,
     /// Whether anything that is missing fails the call.
     abort: bool,
     /// Series that may still be sent.
@@ -51,7 +54,7 @@ struct Answering {
 
 impl Call {
     /// The frames of an answer.
-    pub(super) fn series(&self, request: SeriesRequest) -> Result<Frames, Status> {
+    pub(super) fn series(&self, request: SeriesRequest, reader: Reader) -> Result<Frames, Status> {
         let asked = Asked {
             matchers: &request.matchers,
             times: (request.min_time, request.max_time),
@@ -68,6 +71,7 @@ impl Call {
             feed: fan_out(&self.stores(), Arc::new(select), &self.budget(), &self.fan_out()),
             shard: request.shard_info.filter(|shard| shard.total_shards > 0),
             batch: usize::try_from(request.response_batch_size).unwrap_or(0).clamp(1, BATCH_MAX),
+            reader,
             abort: request.partial_response_disabled
                 || request.partial_response_strategy == PartialResponseStrategy::Abort as i32,
             left: usize::try_from(request.limit).ok().filter(|limit| *limit > 0).unwrap_or(usize::MAX),
@@ -100,13 +104,19 @@ fn next_frames(mut state: Answering) -> NextFrames {
                     .take(state.left)
                     .collect();
                 state.left -= wanted.len();
+                let reader = state.reader;
                 let frames = match state.batch {
-                    1 => wanted.iter().map(|series| frame::series(series)).collect(),
-                    size => wanted.chunks(size).map(|part| frame::batch(part.iter().copied())).collect(),
+                    1 => wanted.iter().map(|series| frame::series(series, reader)).collect(),
+                    size => wanted.chunks(size).map(|part| frame::batch(part.iter().copied(), reader)).collect(),
                 };
                 let frames: Result<Vec<Bytes>, _> = frames;
-                state.sending = Some(batch.held);
-                Ok(Some((frames.map_err(|error| super::status(&error))?, Some(state))))
+                let frames = frames.map_err(|error| super::status(&error))?;
+                let mut held = batch.held;
+                // What was made anew for this reader may be larger than what it was made of.
+                let more = frames.iter().map(Bytes::len).sum::<usize>().saturating_sub(held.bytes());
+                held.grow(more).map_err(|limit| Status::resource_exhausted(limit.to_string()))?;
+                state.sending = Some(held);
+                Ok(Some((frames, Some(state))))
             }
             _ => {
                 let missing = shortcomings(&state.feed.coverage());

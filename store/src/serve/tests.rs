@@ -60,8 +60,9 @@ fn shortcomings_name_store_labels_and_times() {
 }
 
 mod frames {
-    use super::super::frame;
-    use crate::{Chunk, Encoding, Labels, Lane, Series, StoreErrorKind};
+    use super::super::frame::{self, Reader};
+    use crate::chunk::{decode, encode_samples};
+    use crate::{Chunk, Encoding, Labels, Lane, Samples, Series};
     use masthead_proto::thanos;
     use prost::Message as _;
 
@@ -97,18 +98,53 @@ mod frames {
         };
         let read = |frame: bytes::Bytes| thanos::SeriesResponse::decode(frame).unwrap().result.unwrap();
         use thanos::series_response::Result;
-        assert_eq!(read(frame::series(&series).unwrap()), Result::Series(expected.clone()));
+        assert_eq!(read(frame::series(&series, Reader::Thanos).unwrap()), Result::Series(expected.clone()));
         let batch = thanos::SeriesBatch { series: vec![expected.clone(), expected] };
-        assert_eq!(read(frame::batch([&series, &series].into_iter()).unwrap()), Result::Batch(batch));
+        assert_eq!(read(frame::batch([&series, &series].into_iter(), Reader::Thanos).unwrap()), Result::Batch(batch));
         assert_eq!(read(frame::warning("gone")), Result::Warning("gone".into()));
     }
 
-    /// Encodings that Thanos 0.43 cannot read are refused by name rather than sent to fail there.
+    /// Encodings that Thanos 0.43 cannot read go to a Masthead as they are, and to others as ones that they can read.
     #[test]
-    fn new_encodings_are_refused() {
-        let error = frame::series(&series(vec![chunk(0, Encoding::Xor2, b"x")])).unwrap_err();
-        assert_eq!(error.kind, StoreErrorKind::Unsupported);
-        assert!(error.context.contains("XOR2"), "{error}");
+    fn new_encodings_are_made_anew_for_others() {
+        let mut samples = Samples::default();
+        (0..20).for_each(|i| samples.push(1_000 * i, i as f64));
+        samples.start_timestamps = vec![-5; 20];
+        let chunk = encode_samples(&samples).remove(0);
+        assert_eq!(chunk.encoding, Encoding::Xor2);
+        let series = series(vec![chunk.clone()]);
+        let sent = |reader| {
+            let message = thanos::SeriesResponse::decode(frame::series(&series, reader).unwrap()).unwrap();
+            let Some(thanos::series_response::Result::Series(mut series)) = message.result else {
+                panic!("{message:?}")
+            };
+            let aggregate = series.chunks.remove(0);
+            assert_eq!((aggregate.min_time, aggregate.max_time), (chunk.min_time, chunk.max_time));
+            aggregate.raw.unwrap()
+        };
+        let whole = sent(Reader::Masthead);
+        assert_eq!((whole.r#type, &whole.data), (3, &chunk.data));
+        let plain = sent(Reader::Thanos);
+        assert_eq!(plain.r#type, 0);
+        let mut read = Samples::default();
+        decode(&Chunk { encoding: Encoding::Xor, data: plain.data, ..chunk.clone() }, &mut read).unwrap();
+        assert_eq!((read.timestamps, read.values), (samples.timestamps.clone(), samples.values.clone()));
+        assert!(read.start_timestamps.is_empty());
+    }
+
+    #[test]
+    fn callers_say_what_they_read() {
+        for (said, reader) in [
+            (None, Reader::Thanos),
+            (Some("6"), Reader::Masthead),
+            (Some("7"), Reader::Masthead),
+            (Some("3"), Reader::Thanos),
+            (Some("all"), Reader::Thanos),
+        ] {
+            let mut metadata = tonic::metadata::MetadataMap::new();
+            said.map(|said| metadata.insert("masthead-chunk-encodings", said.parse().unwrap()));
+            assert_eq!(Reader::of(&metadata), reader, "{said:?}");
+        }
     }
 }
 
@@ -138,7 +174,7 @@ async fn frames_that_wait_are_paid_for() {
         max_time: 10,
         ..Default::default()
     };
-    let mut frames = over(ups(100), &budget).series(request).unwrap();
+    let mut frames = over(ups(100), &budget).series(request, frame::Reader::Thanos).unwrap();
     let first = frames.next().await.unwrap().unwrap();
     let paid = budget.used();
     let mut rest = 0;

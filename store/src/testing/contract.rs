@@ -6,7 +6,8 @@ use std::sync::Arc;
 use futures::StreamExt as _;
 
 use crate::dedup::{Scratch, TimeRange, decode_lane};
-use crate::samples::{STALE, Samples};
+use crate::histogram::{Histogram, Span};
+use crate::samples::{HistogramSample, STALE, Samples, is_stale};
 use crate::select::Select;
 use crate::series::{Lane, Millis, Series};
 use crate::{Allowance, Budget, Labels, LabelsBuilder, MatchOp, Matcher, Store, StoreErrorKind};
@@ -20,8 +21,8 @@ pub struct Fixture {
     pub series: Vec<(Labels, Samples)>,
 }
 
-/// Samples by time, bit by bit.
-type Column = Vec<(Millis, u64)>;
+/// Samples by time: floats bit by bit, or the buckets of histograms; start timestamps.
+type Column = BTreeMap<Millis, (Vec<u64>, Millis)>;
 
 /// What a selection gives: labels to lanes to samples.
 type Content = BTreeMap<Labels, BTreeMap<Lane, Column>>;
@@ -29,7 +30,7 @@ type Content = BTreeMap<Labels, BTreeMap<Lane, Column>>;
 impl Fixture {
     /// Some 700 series of several metrics, so that they fill more than two batches: a few of many chunks, labels that are
     /// absent in some, a label that an external one hides, values with quotes, newline and emoji, stale markers, NaN and
-    /// infinities. Times begin at `start`, ms, a multiple of 60 s, and span less than two hours.
+    /// infinities, native histograms, start timestamps. Times begin at `start`, ms, a multiple of 60 s, and span less than two hours.
     pub fn standard(start: Millis) -> Self {
         let mut series = Vec::new();
         for pod in 0..220 {
@@ -52,6 +53,10 @@ impl Fixture {
             series.push((Labels::from_pairs([("__name__", "special"), (name, value)]), special.clone()));
         }
         series.push((Labels::from_pairs([("__name__", "up")]), ramp(start, 60_000, 90)));
+        let mut restarted = ramp(start, 60_000, 90);
+        restarted.start_timestamps = (0..90).map(|i| start + i / 30 * 30 * 60_000 - 1).collect();
+        series.push((Labels::from_pairs([("__name__", "restarted_total")]), restarted));
+        series.push((Labels::from_pairs([("__name__", "latency_seconds")]), latency(start, 90)));
         series.sort_by(|a, b| a.0.cmp(&b.0));
         // One is hidden twice over, and would become the same series as another.
         series.retain(|(labels, _)| labels.get("replica").is_none());
@@ -90,7 +95,7 @@ impl Fixture {
 
     /// First and last time of all samples.
     fn times(&self) -> TimeRange {
-        let times = || self.series.iter().flat_map(|(_, samples)| samples.timestamps.iter().copied());
+        let times = || self.series.iter().flat_map(|(_, samples)| samples.times());
         TimeRange { min_time: times().min().unwrap_or(0), max_time: times().max().unwrap_or(0) }
     }
 }
@@ -103,8 +108,36 @@ fn ramp(start: Millis, step: Millis, count: usize) -> Samples {
     samples
 }
 
+/// Floats at first, then a native histogram that is restarted once, and ends.
+fn latency(start: Millis, count: usize) -> Samples {
+    let mut samples = ramp(start, 60_000, 5);
+    for i in 5..count {
+        let observed = (i % 50) as f64;
+        let histogram = Histogram {
+            count: observed,
+            sum: if i + 1 < count { observed / 8.0 } else { STALE },
+            zero_threshold: 0.001,
+            positive_spans: vec![Span { offset: -3, length: 2 }],
+            positive_buckets: vec![observed, 0.0],
+            ..Histogram::default()
+        };
+        let timestamp = start + i as Millis * 60_000;
+        let start_timestamp = start + (i / 50) as Millis;
+        samples.histograms.push(HistogramSample { timestamp, start_timestamp, histogram: Arc::new(histogram) });
+    }
+    samples
+}
+
 fn column(samples: &Samples, range: TimeRange) -> Column {
-    let all = samples.timestamps.iter().copied().zip(samples.values.iter().map(|v| v.to_bits()));
+    let start = |i: usize| samples.start_timestamps.get(i).copied().unwrap_or(0);
+    let floats =
+        (0..samples.values.len()).map(|i| (samples.timestamps[i], (vec![samples.values[i].to_bits()], start(i))));
+    let histograms = samples.histograms.iter().map(|sample| {
+        let buckets = sample.histogram.positive_buckets.iter().copied().filter(|_| !is_stale(sample.histogram.sum));
+        let numbers = [sample.histogram.sum].into_iter().chain(buckets).map(f64::to_bits).collect();
+        (sample.timestamp, (numbers, sample.start_timestamp))
+    });
+    let all = floats.chain(histograms);
     all.filter(|(time, _)| (range.min_time..=range.max_time).contains(time)).collect()
 }
 

@@ -40,7 +40,7 @@ impl MemoryStore {
             builder.build()
         };
         let series: Vec<_> = series.iter().map(|(labels, samples)| (full(labels), samples.clone())).collect();
-        let times = || series.iter().flat_map(|(_, samples)| times(samples));
+        let times = || series.iter().flat_map(|(_, samples)| samples.times());
         let id: StoreId = id.into();
         let info = StoreInfo {
             id: id.clone(),
@@ -79,10 +79,6 @@ impl MemoryStore {
     }
 }
 
-fn times(samples: &Samples) -> impl Iterator<Item = Millis> {
-    samples.timestamps.iter().copied().chain(samples.histograms.iter().map(|sample| sample.timestamp))
-}
-
 impl Data {
     fn note(&self, allowance: &Allowance) {
         *self.last_deadline.lock().unwrap_or_else(PoisonError::into_inner) = Some(allowance.deadline);
@@ -90,7 +86,7 @@ impl Data {
 
     fn matching<'a>(&'a self, request: &'a Select) -> impl Iterator<Item = &'a (Labels, Samples)> {
         let in_time =
-            |samples: &Samples| times(samples).any(|time| (request.min_time..=request.max_time).contains(&time));
+            |samples: &Samples| samples.times().any(|time| (request.min_time..=request.max_time).contains(&time));
         self.series.iter().filter(move |(labels, samples)| {
             request.matchers.iter().all(|m| m.matches(labels.value(m.name()))) && in_time(samples)
         })

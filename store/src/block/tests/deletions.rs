@@ -16,8 +16,6 @@ async fn deletions_show_in_series_and_not_in_names() {
     assert_eq!(values, replicas(&["gone", "gone_in_one_block", "untouched"]));
     let names = names_of(&store, request(vec![Matcher::equal("__name__", "gone")])).await;
     assert_eq!(names, replicas(&["__name__", "x"]));
-    let error = all_of(&store, request(vec![Matcher::equal("__name__", "del_seconds")])).await.unwrap_err();
-    assert_eq!(error.kind, StoreErrorKind::Unsupported, "{error}");
 }
 
 /// Tombstones that change are read again.

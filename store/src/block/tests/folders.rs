@@ -79,7 +79,7 @@ async fn folders_and_blocks_that_go_are_named() {
     assert!(store.info().may_contribute(&request(vec![])), "it might hold anything");
 
     let fixture = Fixture::standard(0);
-    let chunks = |samples: &Samples| chunk::encode(&samples.timestamps, &samples.values);
+    let chunks = |samples: &Samples| chunk::encode_samples(samples);
     let series: Vec<_> = fixture.series.iter().map(|(labels, s)| (labels.clone(), chunks(s))).collect();
     let options = WriteOptions::new(Ulid::new(5, 5), 0, 7_200_000);
     let meta = write_block(&directory, &mut series.into_iter(), options).unwrap();

@@ -22,7 +22,9 @@ use crate::remote::{RemoteOptions, RemoteStore};
 use crate::samples::Samples;
 use crate::serve::{ServeOptions, StoreService, listen};
 use crate::testing::{Fault, FaultyStore, Fixture, MemoryStore, contract};
-use crate::{Allowance, Budget, Labels, LabelsBuilder, Matcher, Select, Store, StoreError, StoreErrorKind, StoreState};
+use crate::{
+    Allowance, Budget, Encoding, Labels, LabelsBuilder, Matcher, Select, Store, StoreError, StoreErrorKind, StoreState,
+};
 
 /// A server over stores, until it is dropped.
 struct Served {
@@ -69,6 +71,23 @@ async fn a_peer_of_one_replica_keeps_the_contract() {
     // Behind a second aggregator nothing changes.
     let through = Served::start(vec![Arc::new(served.store().await)]).await;
     contract(&through.store().await, &fixture).await;
+}
+
+/// Chunks of newer encodings come as they are.
+#[tokio::test]
+async fn a_peer_sends_all_encodings() {
+    let fixture = Fixture::standard(START);
+    let memory = MemoryStore::new("memory", &fixture.external, &fixture.series);
+    let served = Served::start(vec![Arc::new(memory)]).await;
+    let request = Select { matchers: vec![], min_time: 0, max_time: i64::MAX, ..(*select(&[])).clone() };
+    let mut found = std::collections::BTreeSet::new();
+    for mut stream in served.store().await.select(Arc::new(request), Allowance::unlimited()) {
+        while let Some(batch) = stream.next().await {
+            let batch = batch.unwrap();
+            found.extend(batch.series.iter().flat_map(|s| &s.lanes).flat_map(|l| &l.chunks).map(|c| c.encoding));
+        }
+    }
+    assert_eq!(Vec::from_iter(found), [Encoding::Xor, Encoding::Xor2, Encoding::FloatHistogramSt]);
 }
 
 /// A peer that is slow between batches is slow, and right.
