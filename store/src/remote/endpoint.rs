@@ -21,7 +21,6 @@ use tower::{Service as _, ServiceExt as _};
 use super::held::Held;
 use super::messages::{Messages, causes, status_error};
 use crate::series::{ENCODINGS_KEY, ENCODINGS_READ};
-use crate::series::{ENCODINGS_KEY, ENCODINGS_READ};
 use crate::{StoreError, StoreErrorKind};
 
 /// The widest window of HTTP/2.
