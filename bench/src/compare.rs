@@ -54,10 +54,10 @@ const QUESTIONS: &[Question] = &[
 ];
 
 /// One side of the comparison.
-struct Side {
-    name: &'static str,
+pub(crate) struct Side {
+    pub(crate) name: &'static str,
     /// The server asked, then those behind it.
-    servers: Vec<Server>,
+    pub(crate) servers: Vec<Server>,
     /// How to start it anew, for memory from a fresh process.
     start: Box<dyn Fn() -> std::io::Result<Vec<Server>>>,
 }
@@ -70,7 +70,8 @@ impl Side {
         Ok(Self { name, servers: start()?, start: Box::new(start) })
     }
 
-    fn cpu(&self) -> std::io::Result<Duration> {
+    /// CPU time so far.
+    pub(crate) fn cpu(&self) -> std::io::Result<Duration> {
         self.servers.iter().map(Server::cpu).sum()
     }
 }
@@ -90,7 +91,8 @@ pub(crate) fn run(plan: &Plan) -> Result<(), Box<dyn Error>> {
     data::write(&raw, &plan.size, None)?;
     let bucket = dir.path().join("bucket");
     data::write(&bucket, &plan.size, Some(&Labels::from_pairs([("fleet", "bench")])))?;
-    let mut sides = sides(dir.path(), &raw, &bucket)?;
+    let mut sides = sides(dir.path(), &raw)?;
+    sides.push(stores(&bucket)?);
 
     println!(
         "{} series of http_requests_total, {} blocks of 2 h, a sample each {} s",
@@ -118,23 +120,27 @@ pub(crate) fn run(plan: &Plan) -> Result<(), Box<dyn Error>> {
     }
 }
 
-fn sides(dir: &Path, raw: &Path, bucket: &Path) -> Result<Vec<Side>, Box<dyn Error>> {
+/// A real Prometheus, and Masthead over blocks. Both have the data in `raw`.
+pub(crate) fn sides(dir: &Path, raw: &Path) -> Result<Vec<Side>, Box<dyn Error>> {
     build_masthead()?;
     let prometheus = prometheus_binary()?;
     // Prometheus gets its own copy: it locks its folder and writes into it.
     let copy = dir.join("prometheus");
     data_copy(raw, &copy)?;
     let blocks = format!("--blocks={}", raw.display());
-    let behind = format!("--blocks={}", bucket.display());
-    let stores = move || {
-        let behind = Server::masthead([&behind])?;
-        Ok(vec![Server::masthead([format!("--endpoint={}", behind.grpc_address)])?, behind])
-    };
     Ok(vec![
         Side::new("prometheus", move || Ok(vec![Server::prometheus(&prometheus, &copy)?]))?,
         Side::new("masthead blocks", move || Ok(vec![Server::masthead([&blocks])?]))?,
-        Side::new("masthead stores", stores)?,
     ])
+}
+
+/// Masthead that asks another one over StoreAPI, which has the blocks.
+fn stores(bucket: &Path) -> Result<Side, Box<dyn Error>> {
+    let behind = format!("--blocks={}", bucket.display());
+    Side::new("masthead stores", move || {
+        let behind = Server::masthead([&behind])?;
+        Ok(vec![Server::masthead([format!("--endpoint={}", behind.grpc_address)])?, behind])
+    })
 }
 
 fn data_copy(from: &Path, to: &Path) -> std::io::Result<()> {
@@ -184,14 +190,15 @@ fn path(question: &Question, end: i64) -> String {
     }
 }
 
-fn ask(address: &str, path: &str) -> Result<Vec<u8>, Box<dyn Error>> {
+pub(crate) fn ask(address: &str, path: &str) -> Result<Vec<u8>, Box<dyn Error>> {
     match http::get(address, path)? {
         (200, body) => Ok(body),
         (status, body) => Err(format!("{address}{path}: {status} {}", String::from_utf8_lossy(&body)).into()),
     }
 }
 
-fn check_equal(sides: &[Side], path: &str, name: &str) -> Result<(), Box<dyn Error>> {
+/// Fails unless all sides answer the same, and with something.
+pub(crate) fn check_equal(sides: &[Side], path: &str, name: &str) -> Result<(), Box<dyn Error>> {
     let answer = |side: &Side| -> Result<Value, Box<dyn Error>> {
         let mut answer: Value = serde_json::from_slice(&ask(&side.servers[0].address, path)?)?;
         let mut series = match answer["data"]["result"].take() {

@@ -8,6 +8,7 @@ use masthead_bench::data::{self, Size};
 
 mod compare;
 mod fanout;
+mod matrix;
 
 #[derive(Parser)]
 #[command(about = "Measures Masthead beside a real Prometheus")]
@@ -41,6 +42,17 @@ enum Command {
         /// Fails if Masthead's CPU time over blocks is more than this share of Prometheus'.
         #[arg(long)]
         ratio_max: Option<f64>,
+    },
+    /// Asks both for large matrices and measures bytes of JSON per second of CPU time.
+    Matrix {
+        #[command(flatten)]
+        size: SizeArgs,
+        /// Times each matrix is asked for.
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+        /// Fails if Masthead's bytes per second are less than this many times Prometheus'.
+        #[arg(long)]
+        ratio_min: Option<f64>,
     },
     /// Measures the querier's CPU time per StoreAPI server.
     Fanout {
@@ -92,6 +104,9 @@ fn main() -> ExitCode {
         Command::Compare { size, small, only, rounds, ratio_max } => {
             let (size, rounds) = if small { (Size { series: 2_400, ..size.size() }, 4) } else { (size.size(), rounds) };
             compare::run(&compare::Plan { size, rounds, only, ratio_max })
+        }
+        Command::Matrix { size, rounds, ratio_min } => {
+            matrix::run(&matrix::Plan { size: size.size(), rounds, ratio_min })
         }
         Command::Fanout { servers, series, rounds } => fanout::run(&servers, series, rounds),
         Command::Serve { servers, series } => fanout::serve(servers, series),
