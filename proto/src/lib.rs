@@ -1,4 +1,4 @@
-//! Messages of the protocols that Masthead speaks, generated from the definitions in `thanos/` and `grpc/`. No logic.
+//! Messages of the protocols that Masthead speaks, generated from the definitions in `thanos/`, `prometheus/` and `grpc/`. No logic.
 //!
 //! Services have no generated code: the store's client and server read and write series frames with a codec of their own,
 //! and what is left is a path and two messages a call.
@@ -18,6 +18,18 @@ pub mod thanos {
 #[expect(missing_docs, reason = "generated")]
 pub mod health {
     include!(concat!(env!("OUT_DIR"), "/grpc.health.v1.rs"));
+}
+
+/// Remote read.
+#[expect(missing_docs, reason = "generated")]
+pub mod prometheus {
+    include!(concat!(env!("OUT_DIR"), "/prometheus.rs"));
+}
+
+/// What a Prometheus scrapes.
+#[expect(missing_docs, reason = "generated")]
+pub mod exposition {
+    include!(concat!(env!("OUT_DIR"), "/io.prometheus.client.rs"));
 }
 
 /// Paths of the calls.

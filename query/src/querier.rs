@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use masthead_store::coverage::Coverage;
 use masthead_store::fanout::{self, FanOutOptions};
+use masthead_store::shard::Shard;
 use masthead_store::{Budget, LabelStrings, Labels, Matcher, Millis, Reservation, Select, StoreError, StoreErrorKind};
 use tokio::time::{Instant, timeout_at};
 
@@ -20,13 +21,16 @@ use crate::config::{Config, Feature};
 use crate::engine::Value;
 use crate::error::QueryError;
 use crate::metrics::Metrics;
-use crate::plan::{PlanOptions, Timeline};
+use crate::plan::{self, PlanOptions, Planned, Timeline};
 use crate::stores::StoreSet;
 use asking::Asking;
 use driver::Driver;
 
 mod asking;
 mod driver;
+mod read;
+
+pub use read::{ChunkStream, Latest, LatestValue};
 
 /// Answers queries over a set of stores.
 pub struct Querier {
@@ -51,6 +55,19 @@ pub struct Choices {
     pub partial_response: bool,
     /// Longest time.
     pub timeout: Duration,
+    /// Only stores that fulfil any of these sets, whose matchers see the label `__address__`, are asked; none: all.
+    pub store_matchers: Vec<Vec<Matcher>>,
+    /// Only these series are read by a query; None: all.
+    pub shard: Option<Shard>,
+}
+
+impl Choices {
+    /// Whether a store of this name is to be asked (storeMatchDebugMetadata in Thanos' pkg/store/proxy.go).
+    fn asks(&self, store: &str) -> bool {
+        let value = |matcher: &Matcher| if matcher.name() == "__address__" { store } else { "" };
+        let fulfils = |set: &Vec<Matcher>| set.iter().all(|matcher| matcher.matches(value(matcher)));
+        self.store_matchers.is_empty() || self.store_matchers.iter().any(fulfils)
+    }
 }
 
 /// A query.
@@ -173,6 +190,11 @@ impl Querier {
         self.admit(&choices, work).await
     }
 
+    /// Plans a query without asking anybody.
+    pub fn plan(&self, request: &Request) -> Result<Planned, QueryError> {
+        plan::plan(&request.expression, request.timeline, &self.plan_options(request))
+    }
+
     /// The series that match.
     pub async fn series(&self, request: LabelRequest) -> Result<Answer<Vec<Labels>>, Failure> {
         let work = async |_slot: Slot, asking: Asking| {
@@ -234,19 +256,17 @@ impl Querier {
         self.admit(&request.choices, work).await
     }
 
-    /// Waits for a slot and does the work of one request with it, until its time is over. Notes how the stores answered.
-    async fn admit<T>(
-        &self,
-        choices: &Choices,
-        work: impl AsyncFnOnce(Slot, Asking) -> Result<Answer<T>, QueryError>,
-    ) -> Result<Answer<T>, Failure> {
+    /// Waits for a slot, at most as long as the request may take. Gives it with the request's stores and bounds, and how long
+    /// it took.
+    async fn enter(&self, choices: &Choices) -> Result<(Slot, Asking, Duration), Failure> {
         let (start, timeout) = (Instant::now(), choices.timeout);
         let deadline = start + timeout;
         let entered = timeout_at(deadline, self.admission.enter()).await.unwrap_or(Err(QueryError::Timeout(timeout)));
         let slot = entered.map_err(|error| Failure { error, coverage: None })?;
-        let queued = start.elapsed();
+        let mut stores = self.stores.list();
+        stores.retain(|store| choices.asks(&store.info().id));
         let asking = Asking {
-            stores: self.stores.list(),
+            stores,
             budget: self.memory.child("query", self.config.limits.query_memory),
             fan_out: FanOutOptions {
                 buffer_bytes: self.config.limits.select_buffer,
@@ -256,9 +276,19 @@ impl Querier {
             partial_response: choices.partial_response,
             selections: Arc::default(),
         };
+        Ok((slot, asking, start.elapsed()))
+    }
+
+    /// Waits for a slot and does the work of one request with it, until its time is over. Notes how the stores answered.
+    async fn admit<T>(
+        &self,
+        choices: &Choices,
+        work: impl AsyncFnOnce(Slot, Asking) -> Result<Answer<T>, QueryError>,
+    ) -> Result<Answer<T>, Failure> {
+        let (slot, asking, queued) = self.enter(choices).await?;
         let (budget, selections) = (asking.budget.clone(), asking.selections.clone());
-        let done = timeout_at(deadline, work(slot, asking)).await;
-        match done.unwrap_or(Err(QueryError::Timeout(timeout))) {
+        let done = timeout_at(asking.fan_out.deadline, work(slot, asking)).await;
+        match done.unwrap_or(Err(QueryError::Timeout(choices.timeout))) {
             Ok(mut answer) => {
                 answer.cost.queued = queued;
                 answer.cost.peak_bytes = budget.peak();

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use http::{HeaderValue, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -242,13 +243,30 @@ fn http_connection(
         async move { Ok::<_, Infallible>(api::serve(api, request.map(Body::new)).await) }
     });
     let compression = CompressionLayer::new().quality(CompressionLevel::Fastest);
-    let service = ServiceBuilder::new().layer(compression).service(answer);
+    let service = ServiceBuilder::new().map_request(with_first_encoding).layer(compression).service(answer);
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         // `Masthead-Coverage` reads better than all small letters.
         .title_case_headers(true)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+}
+
+/// Leaves of the encodings that a client takes the first one that is known, by which Prometheus compresses, whatever their
+/// weights (util/httputil/compression.go).
+fn with_first_encoding<B>(mut request: http::Request<B>) -> http::Request<B> {
+    let headers = request.headers_mut();
+    let all = headers.remove(header::ACCEPT_ENCODING);
+    let refused = |parameters: &str| matches!(parameters.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000");
+    let known = |clause: &str| {
+        let (name, parameters) = clause.split_once(';').unwrap_or((clause, ""));
+        ["gzip", "deflate"].into_iter().find(|known| name.trim().eq_ignore_ascii_case(known) && !refused(parameters))
+    };
+    let first = all.as_ref().and_then(|all| all.to_str().ok()?.split(',').find_map(known));
+    if let Some(first) = first {
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(first));
+    }
+    request
 }
 
 #[cfg(test)]
@@ -299,6 +317,17 @@ mod tests {
             get(running.http_address, "/api/v1/series?match[]=up", "Accept-Encoding: gzip\r\n").await.unwrap();
         assert!(head.contains("Content-Encoding: gzip\r\n"), "{head}");
         assert!(body.len() * 4 < plain, "{} of {plain}", body.len());
+        for (accepted, encoding) in [
+            ("deflate, gzip", "deflate"),
+            ("br;q=1.0, gzip;q=0.8, *;q=0.1", "gzip"),
+            ("gzip;q=0, deflate", "deflate"),
+            ("zstd, br", ""),
+        ] {
+            let accepted = format!("Accept-Encoding: {accepted}\r\n");
+            let (head, _) = get(running.http_address, "/api/v1/series?match[]=up", &accepted).await.unwrap();
+            let found = head.lines().find_map(|line| line.strip_prefix("Content-Encoding: ")).unwrap_or("");
+            assert_eq!(found, encoding, "{accepted}");
+        }
         running.shutdown().await;
     }
 

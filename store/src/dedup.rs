@@ -42,7 +42,7 @@ impl TimeRange {
     pub const ALL: Self = Self { min_time: Millis::MIN, max_time: Millis::MAX };
 
     /// Whether `chunk` can hold a sample of this range.
-    fn overlaps(self, chunk: &Chunk) -> bool {
+    pub(crate) fn overlaps(self, chunk: &Chunk) -> bool {
         chunk.min_time <= self.max_time && self.min_time <= chunk.max_time
     }
 

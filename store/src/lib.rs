@@ -41,6 +41,7 @@ pub mod samples;
 pub mod select;
 pub mod series;
 pub mod serve;
+pub mod shard;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 

@@ -178,7 +178,13 @@ fn request(expression: &str) -> Request {
         instant: false,
         end: None,
         lookback: 60_000,
-        choices: Choices { replica_labels: vec![], partial_response: true, timeout: TIMEOUT },
+        choices: Choices {
+            replica_labels: vec![],
+            partial_response: true,
+            timeout: TIMEOUT,
+            store_matchers: vec![],
+            shard: None,
+        },
     }
 }
 

@@ -54,6 +54,8 @@ pub(crate) struct QueryData {
     pub(crate) instant: bool,
     /// JSON under `stats`.
     pub(crate) stats: Option<String>,
+    /// JSON under `analysis`.
+    pub(crate) analysis: Option<String>,
     /// The memory of the value.
     pub(crate) held: Option<Reservation>,
 }
@@ -185,7 +187,7 @@ fn list<T: Send + 'static>(items: Vec<T>, push: impl Fn(&T, &mut Vec<u8>) + Send
 }
 
 fn query_pieces(data: QueryData) -> Pieces {
-    let QueryData { value, timeline, instant, stats, held } = data;
+    let QueryData { value, timeline, instant, stats, analysis, held } = data;
     let start = timeline.start;
     let (result_type, mut pieces) = match value {
         Value::Scalar(values) if instant => {
@@ -207,9 +209,11 @@ fn query_pieces(data: QueryData) -> Pieces {
     push_key(&mut head, "result");
     head.append(&mut pieces.head);
     pieces.head = head;
-    if let Some(stats) = stats {
-        push_key(&mut pieces.tail, "stats");
-        pieces.tail.extend_from_slice(stats.as_bytes());
+    for (key, json) in [("stats", stats), ("analysis", analysis)] {
+        if let Some(json) = json {
+            push_key(&mut pieces.tail, key);
+            pieces.tail.extend_from_slice(json.as_bytes());
+        }
     }
     pieces.tail.push(b'}');
     if held.is_some() {
@@ -278,7 +282,7 @@ mod tests {
     }
 
     fn query(value: Value, timeline: Timeline, instant: bool) -> Success {
-        Success::of(Data::Query(QueryData { value, timeline, instant, stats: None, held: None }))
+        Success::of(Data::Query(QueryData { value, timeline, instant, stats: None, analysis: None, held: None }))
     }
 
     #[tokio::test]

@@ -3,19 +3,21 @@
 //! A request goes through [`serve`]: its parameters are read and merged, one row of `ROUTES` answers, and headers, request
 //! id, log line and metrics are added to whatever came of it.
 //!
-//! Parameters that are accepted and change nothing: `max_source_resolution` (only raw data is read), `engine`, `analyze`,
-//! `shard_info`, `storeMatch[]`.
+//! Parameters that are checked and change nothing: `max_source_resolution` (only raw data is read) and `engine`.
 
 mod about;
 mod cors;
 pub(crate) mod coverage;
 mod encode;
+mod explain;
 mod features;
+mod federate;
 pub(crate) mod json;
 mod metadata;
 pub(crate) mod number;
 pub(crate) mod params;
 mod query;
+mod read;
 mod status;
 mod syntax;
 #[cfg(test)]
@@ -29,10 +31,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use axum::body::Body;
 use axum::response::Response;
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Limited};
 use masthead_store::coverage::Coverage;
+use masthead_store::serve::remote_read::REQUEST_BYTES_MAX;
 
 use crate::error::QueryError;
 use crate::querier::{Cost, Failure, Querier};
@@ -55,6 +59,10 @@ struct Call {
     name: String,
     /// When it came.
     now: SystemTime,
+    /// The formats that are wanted.
+    accept: Option<HeaderValue>,
+    /// The body, where it is no form.
+    body: Bytes,
 }
 
 /// One endpoint.
@@ -109,6 +117,8 @@ const API_PREFIX: &str = "/api/v1/";
 const ROUTES: &[Route] = &[
     data("/api/v1/query", true, "query", handler!(query::instant)),
     data("/api/v1/query_range", true, "query_range", handler!(query::range)),
+    about("/api/v1/query_explain", true, handler!(explain::instant)),
+    about("/api/v1/query_range_explain", true, handler!(explain::range)),
     data("/api/v1/series", true, "series", handler!(metadata::series)),
     data("/api/v1/labels", true, "labels", handler!(metadata::label_names)),
     data("/api/v1/label/*/values", false, "label_values", handler!(metadata::label_values)),
@@ -128,6 +138,8 @@ const ROUTES: &[Route] = &[
     about("/api/v1/notifications", false, fixed!("[]")),
     about("/api/v1/scrape_pools", false, fixed!(r#"{"scrapePools":[]}"#)),
     about("/api/v1/stores", false, handler!(status::stores)),
+    Route { path: "/api/v1/read", methods: POST, data: Some("read"), handler: handler!(read::read) },
+    Route { path: "/federate", methods: GET, data: Some("federate"), handler: handler!(federate::federate) },
     other("/api/v1/write", POST, handler!(about::no_remote_write)),
     other("/api/v1/otlp/v1/metrics", POST, handler!(about::no_otlp_write)),
     other("/api/v1/admin/tsdb/*", ACT, handler!(about::no_admin)),
@@ -244,19 +256,35 @@ impl Api {
         let mut warnings = coverage::warnings(&coverage, cluster_label);
         warnings.append(&mut success.warnings);
         success.warnings = warnings;
-        let complete = coverage.is_complete();
-        let value = coverage::header(&coverage, cluster_label);
         if matches!(call.params.get("coverage"), "true" | "1") {
-            success.coverage = Some((coverage, cluster_label.into()));
+            success.coverage = Some((coverage.clone(), cluster_label.into()));
         }
-        let mut reply = Reply::plain(success);
+        self.covered(Reply::plain(success), &coverage, cost)
+    }
+
+    /// An answer with its coverage as header.
+    fn covered(&self, mut reply: Reply, coverage: &Coverage, cost: Cost) -> Reply {
+        let value = coverage::header(coverage, &self.querier.config.query.cluster_label);
         reply.headers.insert(HeaderName::from_static(coverage::HEADER), value);
-        if !complete {
+        if !coverage.is_complete() {
             reply.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
             reply.outcome = "partial";
         }
         reply.cost = cost;
         reply
+    }
+
+    /// As [`Api::failed`], with the text alone.
+    fn failed_as_text(&self, failure: ApiError) -> Reply {
+        let reply = self.failed(failure);
+        let text = reply.error.clone().unwrap_or_default();
+        let mut plain = status::refusal(reply.status, text);
+        let kept = [header::CACHE_CONTROL, HeaderName::from_static(coverage::HEADER)];
+        for (name, value) in kept.iter().filter_map(|name| Some((name, reply.headers.get(name)?))) {
+            plain.headers.insert(name, value.clone());
+        }
+        (plain.outcome, plain.error) = (reply.outcome, reply.error);
+        plain
     }
 
     fn failed(&self, failure: ApiError) -> Reply {
@@ -287,8 +315,9 @@ pub async fn serve(api: Arc<Api>, request: http::Request<Body>) -> Response {
         Err(reply) => *reply,
         Ok((route, name)) => match read_params(&head, body).await {
             Err(reply) => *reply,
-            Ok(params) => {
-                let call = Call { params, name, now: SystemTime::now() };
+            Ok((params, body)) => {
+                let accept = head.headers.get(header::ACCEPT).cloned();
+                let call = Call { params, name, now: SystemTime::now(), accept, body };
                 let reply = answer(&api, route, &call).await;
                 log = route.data.map(|endpoint| (endpoint, call));
                 reply
@@ -340,7 +369,7 @@ fn route(method: &Method, uri: &Uri) -> Result<(&'static Route, String), Box<Rep
         return Ok((route, name));
     }
     let mut reply = match *method {
-        Method::OPTIONS => status::text(StatusCode::OK, ""),
+        Method::OPTIONS => Reply { status: StatusCode::OK, ..Reply::no_content() },
         _ => status::refusal(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"),
     };
     reply.headers.insert(header::ALLOW, HeaderValue::from_static(route.methods));
@@ -381,23 +410,25 @@ fn match_path(pattern: &str, path: &str) -> Option<String> {
     (!name.is_empty() && !name.contains('/')).then(|| name.to_owned())
 }
 
-/// The parameters of URL and body; or the answer, where the body cannot be read.
-async fn read_params(head: &http::request::Parts, body: Body) -> Result<Params, Box<Reply>> {
+/// The parameters of URL and form, and a body that is no form; or the answer, where the body cannot be read.
+async fn read_params(head: &http::request::Parts, body: Body) -> Result<(Params, Bytes), Box<Reply>> {
     let is_form = head.headers.get(header::CONTENT_TYPE).is_some_and(|value| {
         let value = value.as_bytes();
         let kind = value.split(|b| *b == b';').next().unwrap_or_default();
         kind.trim_ascii().eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
     });
-    if head.method != Method::POST || !is_form {
-        return Ok(Params::new(None, head.uri.query()));
+    if head.method != Method::POST {
+        return Ok((Params::new(None, head.uri.query()), Bytes::new()));
     }
-    match Limited::new(body, params::FORM_BYTES_MAX).collect().await {
-        Ok(collected) => {
+    let limit = if is_form { params::FORM_BYTES_MAX } else { REQUEST_BYTES_MAX };
+    match Limited::new(body, limit).collect().await {
+        Ok(collected) if is_form => {
             let bytes = collected.to_bytes();
-            Ok(Params::new(Some(&String::from_utf8_lossy(&bytes)), head.uri.query()))
+            Ok((Params::new(Some(&String::from_utf8_lossy(&bytes)), head.uri.query()), Bytes::new()))
         }
+        Ok(collected) => Ok((Params::new(None, head.uri.query()), collected.to_bytes())),
         Err(_) => {
-            let text = "the form is larger than 10 MiB, or broke off";
+            let text = format!("the body is larger than {} MiB, or broke off", limit >> 20);
             Err(Box::new(status::refusal(StatusCode::PAYLOAD_TOO_LARGE, text)))
         }
     }

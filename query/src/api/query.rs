@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use masthead_store::labels::quote;
+use masthead_store::shard::Shard;
+use serde::Deserialize;
 
 use super::encode::{self, Data, QueryData, Success};
+use super::explain;
 use super::params::{Params, invalid};
 use super::time::{self, Time};
 use super::{Api, ApiError, Call, Reply};
@@ -17,36 +20,90 @@ const STEPS_MAX: i64 = 11_000;
 
 /// `/api/v1/query`.
 pub(super) async fn instant(api: &Api, call: &Call) -> Result<Reply, ApiError> {
+    let limit = call.params.limit()?;
+    answer(api, call, instant_request(api, call)?, limit).await
+}
+
+/// `/api/v1/query_range`.
+pub(super) async fn range(api: &Api, call: &Call) -> Result<Reply, ApiError> {
+    let limit = call.params.limit()?;
+    answer(api, call, range_request(api, call)?, limit).await
+}
+
+/// The query that the parameters of `/api/v1/query` make.
+pub(super) fn instant_request(api: &Api, call: &Call) -> Result<Request, String> {
     let params = &call.params;
-    let limit = params.limit()?;
     let at = params.time_or("time", Time::from_clock(call.now))?.engine_ms();
     let (timeout, lookback) = (timeout(api, params)?, lookback(api, params)?);
-    let request = Request {
+    check_thanos_only(params)?;
+    Ok(Request {
         expression: params.get("query").to_owned(),
         timeline: Timeline::instant(at),
         instant: true,
         end: None,
         lookback,
-        choices: choices(api, params, timeout)?,
-    };
-    answer(api, call, request, limit).await
+        choices: Choices { shard: shard(params)?, ..choices(api, params, timeout)? },
+    })
 }
 
-/// `/api/v1/query_range`.
-pub(super) async fn range(api: &Api, call: &Call) -> Result<Reply, ApiError> {
+/// The query that the parameters of `/api/v1/query_range` make.
+pub(super) fn range_request(api: &Api, call: &Call) -> Result<Request, String> {
     let params = &call.params;
-    let limit = params.limit()?;
     let (timeline, end) = timeline(params)?;
     let (timeout, lookback) = (timeout(api, params)?, lookback(api, params)?);
-    let request = Request {
+    check_thanos_only(params)?;
+    Ok(Request {
         expression: params.get("query").to_owned(),
         timeline,
         instant: false,
         end: Some(end),
         lookback,
-        choices: choices(api, params, timeout)?,
-    };
-    answer(api, call, request, limit).await
+        choices: Choices { shard: shard(params)?, ..choices(api, params, timeout)? },
+    })
+}
+
+/// Parameters of Thanos that choose between things of which there is one here: `engine` and `max_source_resolution` (only
+/// raw data is read).
+fn check_thanos_only(params: &Params) -> Result<(), String> {
+    let engine = params.get("engine");
+    if !matches!(engine, "" | "prometheus" | "thanos") {
+        return Err(format!("'{engine}' bad engine"));
+    }
+    match params.get("max_source_resolution") {
+        "" | "auto" => Ok(()),
+        text => match time::parse_duration(text) {
+            Ok(nanos) if nanos < 0 => {
+                Err("negative 'max_source_resolution' is not accepted. Try a positive integer".to_owned())
+            }
+            Ok(_) => Ok(()),
+            Err(fault) => Err(format!("'max_source_resolution' parameter: {fault}")),
+        },
+    }
+}
+
+/// `shard_info`: the part of all series that is asked for, as a query frontend of Thanos cuts queries.
+fn shard(params: &Params) -> Result<Option<Shard>, String> {
+    #[derive(Deserialize, Default)]
+    #[serde(default)]
+    struct ShardInfo {
+        shard_index: i64,
+        total_shards: i64,
+        by: bool,
+        labels: Option<Vec<Box<str>>>,
+    }
+    let text = params.get("shard_info");
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let info: Option<ShardInfo> =
+        serde_json::from_str(text).map_err(|error| format!("could not unmarshal parameter shard_info: {error}"))?;
+    let ShardInfo { shard_index, total_shards, by, labels } = info.unwrap_or_default();
+    Ok((total_shards >= 1).then(|| Shard {
+        index: shard_index as u64,
+        total: total_shards as u64,
+        by,
+        labels: labels.unwrap_or_default(),
+    }))
 }
 
 /// The steps that `start`, `end` and `step` give, and the end as it was asked for, checked in the order of queryRange in
@@ -104,7 +161,7 @@ fn lookback(api: &Api, params: &Params) -> Result<i64, String> {
     }
 }
 
-/// `dedup`, `replicaLabels[]` and `partial_response`, as Thanos has them: replica labels that are given replace the
+/// `dedup`, `replicaLabels[]`, `partial_response` and `storeMatch[]`, as Thanos has them: replica labels that are given replace the
 /// configured ones, an empty one turns deduplication off.
 pub(super) fn choices(api: &Api, params: &Params, timeout: Duration) -> Result<Choices, String> {
     let dedup = params.flag_or("dedup", true)?;
@@ -116,7 +173,10 @@ pub(super) fn choices(api: &Api, params: &Params, timeout: Duration) -> Result<C
         () => api.querier.config.query.replica_labels.clone(),
     };
     let partial_response = params.flag_or("partial_response", api.querier.config.query.partial_response)?;
-    Ok(Choices { replica_labels, partial_response, timeout })
+    let options = api.querier.config.parse_options();
+    let selector = |text: &str| promql::parse_selector(text, &options).map_err(|error| error.to_string());
+    let store_matchers = params.all("storeMatch[]").into_iter().map(selector).collect::<Result<_, _>>()?;
+    Ok(Choices { replica_labels, partial_response, timeout, store_matchers, shard: None })
 }
 
 async fn answer(api: &Api, call: &Call, request: Request, limit: usize) -> Result<Reply, ApiError> {
@@ -124,6 +184,8 @@ async fn answer(api: &Api, call: &Call, request: Request, limit: usize) -> Resul
         return Err(ApiError::bad_data(invalid("query", "context deadline exceeded")));
     }
     let (timeline, instant) = (request.timeline, request.instant);
+    // Planned once more, so that those who do not ask for it pay nothing.
+    let analysed = matches!(call.params.get("analyze"), "true" | "1").then(|| api.querier.plan(&request));
     let Answer { mut value, mut warnings, infos, coverage, cost, held } =
         api.querier.run(request).await.map_err(|failure| ApiError::from(failure).about("query"))?;
     if encode::truncate(&mut value, limit) {
@@ -138,7 +200,8 @@ async fn answer(api: &Api, call: &Call, request: Request, limit: usize) -> Resul
         ));
     }
     let stats = (!stats.is_empty()).then(|| timings(&cost));
-    let data = Data::Query(QueryData { value, timeline, instant, stats, held });
+    let analysis = analysed.and_then(Result::ok).map(|planned| explain::analysis(&planned.tree(), &cost, &coverage));
+    let data = Data::Query(QueryData { value, timeline, instant, stats, analysis, held });
     Ok(api.reply(call, Success { data, warnings, infos, coverage: None }, coverage, cost))
 }
 

@@ -5,6 +5,9 @@ use std::time::{Duration, UNIX_EPOCH};
 use masthead_store::testing::{Fault, FaultyStore, MemoryStore};
 use masthead_store::{Budget, Labels, MatchOp, Matcher, Samples, Store, StoreError, StoreErrorKind, StoreState};
 
+mod federation;
+mod thanos;
+
 use super::*;
 use crate::config::{Config, Feature};
 use crate::metrics::Metrics;

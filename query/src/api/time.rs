@@ -50,8 +50,8 @@ impl Time {
 
     /// Nanoseconds from `earlier` to this, cut at the ends of int64 as Go's `Sub` does.
     pub(crate) fn since(self, earlier: Time) -> i64 {
-        let nanos =
-            (i128::from(self.secs) - i128::from(earlier.secs)) * 1_000_000_000 + i128::from(self.nanos - earlier.nanos);
+        let secs = |time: Time| i128::from(time.secs.wrapping_add(GO_EPOCH));
+        let nanos = (secs(self) - secs(earlier)) * 1_000_000_000 + i128::from(self.nanos - earlier.nanos);
         nanos.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64
     }
 }

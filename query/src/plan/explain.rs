@@ -16,6 +16,30 @@ pub(super) fn explain(planned: &Planned) -> String {
     out
 }
 
+/// A node of a plan as text, and what is below it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explained {
+    /// What it does.
+    pub name: String,
+    /// Its inputs.
+    pub children: Vec<Explained>,
+}
+
+/// The nodes as texts; selectors with their matchers.
+pub(super) fn tree(planned: &Planned) -> Explained {
+    fn of(plan: &Plan) -> Explained {
+        let name = match plan {
+            Plan::Scan(scan) => {
+                let matchers: Vec<String> = scan.matchers.iter().map(ToString::to_string).collect();
+                format!("scan {} of {{{}}}", spec(&scan.spec), matchers.join(", "))
+            }
+            other => line(other),
+        };
+        Explained { name, children: plan.children().into_iter().map(of).collect() }
+    }
+    of(&planned.root)
+}
+
 fn node(out: &mut String, plan: &Plan, depth: usize) {
     let _ = writeln!(out, "{:indent$}{}", "", line(plan), indent = depth * 2);
     for child in plan.children() {

@@ -19,6 +19,7 @@ mod turns;
 use masthead_store::{Millis, Select};
 
 pub(crate) use build::is_arithmetic;
+pub use explain::Explained;
 pub use node::{METADATA_LABELS, Names, Plan, ScanFunction, ScanSpec};
 
 use crate::error::QueryError;
@@ -113,6 +114,11 @@ impl Planned {
     /// The tree and the selects as text, one line a node.
     pub fn explain(&self) -> String {
         explain::explain(self)
+    }
+
+    /// The tree as texts.
+    pub fn tree(&self) -> Explained {
+        explain::tree(self)
     }
 }
 

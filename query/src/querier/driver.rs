@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use masthead_store::fanout::Feed;
+use masthead_store::shard::Shard;
 use masthead_store::{Millis, Select, SeriesBatch};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
@@ -75,6 +76,7 @@ impl Driver {
                 asking: self.asking.clone(),
                 alive: alive.clone(),
                 runtime: self.runtime.clone(),
+                shard: self.request.choices.shard.clone(),
             })
         };
         let inputs = planned.selects.iter().map(input).collect();
@@ -107,6 +109,8 @@ struct FeedInput {
     /// Closed when the caller has gone.
     alive: watch::Receiver<()>,
     runtime: tokio::runtime::Handle,
+    /// Other series are left out.
+    shard: Option<Shard>,
 }
 
 impl Input for FeedInput {
@@ -119,10 +123,17 @@ impl Input for FeedInput {
                 batch = feed.next() => Ok(batch?),
             }
         })?;
-        if batch.is_none() {
-            self.asking.refuse_incomplete()?;
+        match (batch, &self.shard) {
+            (None, _) => {
+                self.asking.refuse_incomplete()?;
+                Ok(None)
+            }
+            (Some(mut batch), Some(shard)) => {
+                batch.series.retain(|series| shard.holds(&series.labels));
+                Ok(Some(batch))
+            }
+            (batch, None) => Ok(batch),
         }
-        Ok(batch)
     }
 }
 

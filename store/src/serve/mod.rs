@@ -34,10 +34,12 @@ use crate::matcher::{MatchOp, Matcher};
 use crate::{Gap, Select, Store};
 
 mod codec;
+pub mod exposition;
 mod frame;
 mod health;
 mod info;
 mod names;
+pub mod remote_read;
 mod series;
 
 /// The stores behind a server, as they are now.

@@ -1,0 +1,169 @@
+//! `/federate`: the newest samples of series, for another Prometheus to scrape.
+//!
+//! Labels stay as they are: those that name cluster and replica are what a federating Prometheus needs to tell the sources
+//! apart, and replicas are folded as in queries. Native histograms have a place in the protobuf format only, those with
+//! custom buckets are classic histograms in every format (web/federate.go).
+
+mod negotiate;
+mod text;
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header};
+use masthead_store::dedup::TimeRange;
+use masthead_store::histogram::CounterResetHint;
+use masthead_store::serve::exposition;
+use masthead_store::{Labels, Reservation};
+
+use super::status::refusal;
+use super::{Api, ApiError, Call, Reply, query};
+use crate::promql;
+use crate::querier::{Answer, Latest, LatestValue};
+use negotiate::{Format, Syntax};
+
+/// `/federate`.
+pub(super) async fn federate(api: &Api, call: &Call) -> Result<Reply, ApiError> {
+    let options = api.querier.config.parse_options();
+    let asked = call.params.check().and_then(|()| {
+        let selector = |text: &&str| promql::parse_selector(text, &options).map_err(|error| error.to_string());
+        let matcher_sets = call.params.all("match[]").iter().map(selector).collect::<Result<Vec<_>, _>>()?;
+        Ok((matcher_sets, query::choices(api, &call.params, query::timeout(api, &call.params)?)?))
+    });
+    let (matcher_sets, choices) = match asked {
+        Ok(asked) => asked,
+        Err(fault) => return Ok(refusal(StatusCode::BAD_REQUEST, fault)),
+    };
+    let now = super::time::Time::from_clock(call.now).storage_ms();
+    let range = TimeRange { min_time: now.saturating_sub(api.querier.config.query.lookback_delta), max_time: now };
+    let answer = match api.querier.latest(matcher_sets, range, &choices).await {
+        Ok(answer) => answer,
+        Err(failure) => return Ok(api.failed_as_text(failure.into())),
+    };
+    let Answer { value, coverage, cost, held, .. } = answer;
+    let format = Format::negotiate(call.accept.as_ref());
+    let content_type = HeaderValue::try_from(format.content_type()).expect("it is ASCII");
+    let body = Exposition::new(value.into_iter().collect(), format, held).into_body();
+    let mut reply = Reply::raw(StatusCode::OK, content_type, body);
+    reply.headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    Ok(api.covered(reply, &coverage, cost))
+}
+
+/// The samples as they are exposed to who accepts `accept`.
+#[cfg(test)]
+pub(super) fn body(rows: Vec<Row>, accept: Option<&HeaderValue>) -> Body {
+    Exposition::new(rows, Format::negotiate(accept), None).into_body()
+}
+
+/// A series and its newest sample.
+type Row = (Labels, Latest);
+
+/// What the samples of one name and kind are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Untyped,
+    Histogram,
+    GaugeHistogram,
+}
+
+impl Kind {
+    fn of(latest: &Latest) -> Self {
+        match &latest.value {
+            LatestValue::Float(_) => Kind::Untyped,
+            LatestValue::Histogram(h) if h.counter_reset_hint == CounterResetHint::Gauge => Kind::GaugeHistogram,
+            LatestValue::Histogram(_) => Kind::Histogram,
+        }
+    }
+}
+
+/// The answer, a family after the other.
+struct Exposition {
+    /// By metric name, then by labels.
+    rows: Vec<Row>,
+    next: usize,
+    format: Format,
+    /// Memory of `rows`.
+    _held: Option<Reservation>,
+}
+
+impl Exposition {
+    fn new(mut rows: Vec<Row>, format: Format, held: Option<Reservation>) -> Self {
+        // A series without a name cannot be exposed, nor can a native histogram in a format that knows none.
+        rows.retain(|(labels, latest)| {
+            let shown = match &latest.value {
+                LatestValue::Histogram(h) => h.has_custom_bounds() || format.syntax == Syntax::Protobuf,
+                LatestValue::Float(_) => true,
+            };
+            shown && !labels.metric_name().is_empty()
+        });
+        rows.sort_by(|(a, _), (b, _)| a.metric_name().cmp(b.metric_name()));
+        Self { rows, next: 0, format, _held: held }
+    }
+
+    fn into_body(self) -> Body {
+        Body::from_stream(futures::stream::iter(self.map(Ok::<_, std::convert::Infallible>)))
+    }
+
+    /// The rows of the next family.
+    fn family(&mut self) -> &[Row] {
+        let rest = &self.rows[self.next..];
+        let alike = |(labels, latest): &Row| {
+            let (first_labels, first) = &rest[0];
+            labels.metric_name() == first_labels.metric_name() && Kind::of(latest) == Kind::of(first)
+        };
+        let count = rest.iter().take_while(|row| alike(row)).count();
+        self.next += count;
+        &self.rows[self.next - count..self.next]
+    }
+}
+
+impl Iterator for Exposition {
+    type Item = Bytes;
+
+    /// Some families.
+    fn next(&mut self) -> Option<Bytes> {
+        /// Bytes a piece, about.
+        const PIECE_BYTES: usize = 32 << 10;
+        let format = self.format;
+        let mut out = Vec::new();
+        while self.next < self.rows.len() && out.len() < PIECE_BYTES {
+            let rows = self.family();
+            match format.syntax {
+                Syntax::Text | Syntax::OpenMetrics => text::push_family(rows, format, &mut out),
+                Syntax::Protobuf => push_message(rows, format, &mut out),
+            }
+        }
+        if format.syntax == Syntax::OpenMetrics && self.next == self.rows.len() {
+            out.extend_from_slice(b"# EOF\n");
+            // Only once.
+            self.next += 1;
+        }
+        (!out.is_empty()).then(|| out.into())
+    }
+}
+
+/// All labels but the name, as they are exposed: the federating Prometheus would put its own `instance` where there is none.
+fn exposed(labels: &Labels) -> impl Iterator<Item = (&str, &str)> {
+    let named = labels.iter().filter(|(name, _)| *name != "__name__");
+    named.chain(labels.get("instance").is_none().then_some(("instance", "")))
+}
+
+/// A family in protobuf.
+fn push_message(rows: &[Row], format: Format, out: &mut Vec<u8>) {
+    let Some((labels, latest)) = rows.first() else { return };
+    let kind = match Kind::of(latest) {
+        Kind::Untyped => exposition::Kind::Untyped,
+        Kind::Histogram => exposition::Kind::Histogram,
+        Kind::GaugeHistogram => exposition::Kind::GaugeHistogram,
+    };
+    let mut family = exposition::Family::new(&format.escaping.apply(labels.metric_name()), kind);
+    for (labels, latest) in rows {
+        let labels: Vec<_> =
+            exposed(labels).map(|(name, value)| (format.escaping.apply(name).into_owned(), value.to_owned())).collect();
+        let value = match &latest.value {
+            LatestValue::Float(value) => exposition::Value::Float(*value),
+            LatestValue::Histogram(histogram) => exposition::Value::Histogram(histogram),
+        };
+        family.push(labels, latest.time, value);
+    }
+    family.write(out);
+}
