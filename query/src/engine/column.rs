@@ -1,5 +1,7 @@
 //! One series over all steps of a timeline: the window slides over the column, a kernel computes each step.
 
+mod mixed;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use masthead_store::samples::{Run, is_stale};
@@ -13,6 +15,7 @@ use super::range_functions::Memo;
 use super::window::{Step, Window};
 use crate::plan::{ScanSpec, Timeline};
 use crate::promql::ast::RangeExtension;
+pub(super) use mixed::{Cell, HistogramCells, Histograms, MixedKernel, keep_stats, slide_mixed, without_reset_hint};
 
 /// What happens between neighbours that a function wants to know of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +88,7 @@ impl WindowTimes {
 #[derive(Debug, Default)]
 pub(super) struct Prepared {
     marks: Vec<usize>,
+    histogram_marks: Vec<usize>,
     lanes: Lanes,
     /// Room for kernels.
     buffer: Vec<f64>,
@@ -108,11 +112,13 @@ impl Prepared {
     /// Makes samples as they were decoded ready for windows: takes stale markers out and levels the lanes.
     pub(super) fn settle(&mut self, samples: &mut Samples, levels: Levels) {
         drop_stale(samples);
+        mixed::drop_stale(samples);
         self.lanes.level(levels, samples);
     }
 
     /// Finds the marks of a column that is settled.
     pub(super) fn mark(&mut self, marks: Marks, samples: &Samples, with_start_timestamps: bool) {
+        mixed::mark(marks, samples, with_start_timestamps, &mut self.histogram_marks);
         let found = &mut self.marks;
         found.clear();
         match marks {
@@ -179,16 +185,21 @@ fn mark_pairs(values: &[f64], found: &mut Vec<usize>, is_marked: impl Fn(f64, f6
     }
 }
 
-/// Whether the start timestamps say that a counter began anew between sample `i - 1` and `i`
-/// (promql/functions.go, isStartTimestampReset).
+/// Whether the start timestamps say that a counter began anew between float `i - 1` and `i`.
 fn started_anew(samples: &Samples, i: usize) -> bool {
     let (starts, times) = (&samples.start_timestamps, &samples.timestamps);
-    let (Some(&before), Some(&start)) = (starts.get(i - 1), starts.get(i)) else { return false };
-    if start == 0 || start >= times[i] || start < times[i - 1] {
+    let (Some(before), Some(start)) = (starts.get(i - 1), starts.get(i)) else { return false };
+    is_start_reset((*before, times[i - 1]), (*start, times[i]))
+}
+
+/// Whether a counter began anew between two neighbours, each given by its start timestamp and its time
+/// (promql/functions.go, isStartTimestampReset).
+fn is_start_reset((start_before, before): (Millis, Millis), (start, time): (Millis, Millis)) -> bool {
+    if start == 0 || start >= time || start < before {
         return false;
     }
     // Equal to the time of the sample before: a delta, or unknown, which shows in the sample before.
-    start > times[i - 1] || (before != 0 && before < times[i - 1])
+    start > before || (start_before != 0 && start_before < before)
 }
 
 /// Takes the stale markers out.
@@ -255,7 +266,7 @@ fn slide_over<const MARKED: bool>(
     kernel: impl Fn(&Window<'_>, &mut Step<'_>) -> f64,
 ) {
     let Column { times, samples, prepared, args, .. } = column;
-    let Prepared { marks, lanes, buffer } = &mut **prepared;
+    let Prepared { marks, lanes, buffer, .. } = &mut **prepared;
     let (timestamps, values) = (samples.timestamps.as_slice(), samples.values.as_slice());
     let start_timestamps: &[Millis] =
         if MARKED && column.with_start_timestamps { &samples.start_timestamps } else { &[] };

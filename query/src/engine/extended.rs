@@ -3,10 +3,13 @@
 //! The windows hold what was fetched: one lookback more to the left and, if smoothed, to the right. Left end and right end
 //! are those of the range. (promql/functions.go, extendedRate and pickFirstSampleIndices.)
 
+pub(super) mod histograms;
+
 use masthead_store::{Millis, Samples};
 
 use super::batch::ABSENT;
 use super::window::{Step, Window};
+use crate::error::QueryError;
 use crate::promql::ast::RangeExtension;
 
 /// Where the values at the ends of a window come from, and which samples lie between.
@@ -125,12 +128,20 @@ pub(super) fn count_marks(window: &Window<'_>, _: &mut Step<'_>) -> f64 {
 }
 
 /// The samples of an extended range selector by itself: those strictly inside the window, and a point at either end
-/// (promql/engine.go, extendFloats). Empty where there is none.
-pub(super) fn points(samples: &Samples, window: (Millis, Millis), extension: RangeExtension) -> Samples {
+/// (promql/engine.go, extendFloats). Empty where there is none. Refuses histograms.
+pub(super) fn points(
+    samples: &Samples,
+    window: (Millis, Millis),
+    extension: RangeExtension,
+) -> Result<Samples, QueryError> {
     let mut out = Samples::default();
     let smoothed = extension == RangeExtension::Smoothed;
+    if !samples.histograms.is_empty() {
+        let name = if smoothed { "smoothed" } else { "anchored" };
+        return Err(QueryError::Execution(format!("{name} modifier is not supported with histograms")));
+    }
     if samples.timestamps.is_empty() {
-        return out;
+        return Ok(out);
     }
     let columns = (samples.timestamps.as_slice(), samples.values.as_slice());
     if let Some(ends) = Ends::find(window, columns, smoothed, |_| false) {
@@ -140,12 +151,13 @@ pub(super) fn points(samples: &Samples, window: (Millis, Millis), extension: Ran
         }
         out.push(window.1, ends.right);
     }
-    out
+    Ok(out)
 }
 
-/// An instant selector that is smoothed, at `time`: the sample there, else the line between its neighbours within the
+/// An instant selector that is smoothed, at the end of the window: the sample there, else the line between its neighbours within the
 /// lookback to either side, else the one before (promql/engine.go, smoothSeries).
-pub(super) fn smoothed_instant(window: &Window<'_>, time: Millis) -> f64 {
+pub(super) fn smoothed_instant(window: &Window<'_>, _: &mut Step<'_>) -> f64 {
+    let time = window.end;
     let behind = window.timestamps.partition_point(|at| *at < time);
     let sample = |i: usize| (window.timestamps[i], window.values[i]);
     match (behind, window.timestamps.get(behind)) {

@@ -42,7 +42,7 @@ impl Lanes {
     /// Levels `samples`, which hold no stale markers.
     pub(super) fn level(&mut self, levels: Levels, samples: &mut Samples) {
         self.clear();
-        if samples.runs.is_empty() {
+        if samples.runs.is_empty() || samples.values.is_empty() {
             return;
         }
         self.switches.extend(samples.runs.iter().map(|run| run.start).filter(|start| *start > 0));

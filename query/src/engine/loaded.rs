@@ -8,6 +8,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use masthead_store::Samples;
+
 use crate::error::QueryError;
 
 /// The samples that one query may load. Clones share the count.
@@ -60,6 +62,12 @@ impl Drop for Loaded {
     fn drop(&mut self) {
         self.limit.0.loaded.fetch_sub(self.samples, Ordering::Relaxed);
     }
+}
+
+/// How many samples a series counts for: one each float, a histogram by its size (promql/value.go, totalHPointSize).
+pub(super) fn size_in_samples(samples: &Samples) -> usize {
+    let histograms = samples.histograms.iter().map(|sample| sample.histogram.size_in_samples());
+    samples.timestamps.len() + histograms.sum::<usize>()
 }
 
 /// Prometheus' words (ErrTooManySamples in promql/engine.go).

@@ -9,9 +9,107 @@ use crate::annotations::{Details, Severity};
 use crate::error::QueryError;
 use crate::plan::{ScanFunction, ScanSpec};
 
+/// What is found in a window with histograms. The numbers are bits of [`Findings`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u16)]
+pub(super) enum Finding {
+    /// Floats beside histograms, for a function that cannot add them up.
+    MixedWithFloats = 1,
+    /// A gauge where a counter is asked for.
+    NotACounter = 1 << 1,
+    /// A counter where a gauge is asked for.
+    NotAGauge = 1 << 2,
+    /// Exponential buckets beside custom ones.
+    MixedBuckets = 1 << 3,
+    /// Histograms that were left out, since the function is one of floats.
+    HistogramsIgnored = 1 << 4,
+    /// Hints that contradict each other in a sum.
+    ResetCollision = 1 << 5,
+    /// Custom bounds that had to be reconciled in an addition.
+    BoundsInAddition = 1 << 6,
+    /// The same in a subtraction.
+    BoundsInSubtraction = 1 << 7,
+    /// The same in a sum over time.
+    BoundsInAggregation = 1 << 8,
+    /// A start timestamp before the sample before. Counts once a window.
+    StartsOverlap = 1 << 9,
+}
+
+/// A set of findings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Findings(u16);
+
+impl Findings {
+    /// One alone.
+    pub(super) fn of(finding: Finding) -> Self {
+        Self(finding as u16)
+    }
+
+    /// Adds one.
+    pub(super) fn add(&mut self, finding: Finding) {
+        self.0 |= finding as u16;
+    }
+
+    /// Adds one if `is_found`.
+    pub(super) fn add_if(&mut self, is_found: bool, finding: Finding) {
+        if is_found {
+            self.add(finding);
+        }
+    }
+
+    fn has(self, finding: Finding) -> bool {
+        self.0 & finding as u16 != 0
+    }
+}
+
+/// The findings with their texts (util/annotations/annotations.go). The metric name follows a text that ends with a blank.
+const FINDINGS: &[(Finding, Severity, &str)] = &[
+    (
+        Finding::MixedWithFloats,
+        Severity::Warning,
+        "PromQL warning: encountered a mix of histograms and floats for metric name ",
+    ),
+    (Finding::NotACounter, Severity::Warning, "PromQL warning: this native histogram metric is not a counter: "),
+    (Finding::NotAGauge, Severity::Warning, "PromQL warning: this native histogram metric is not a gauge: "),
+    (
+        Finding::MixedBuckets,
+        Severity::Warning,
+        "PromQL warning: vector contains a mix of histograms with exponential and custom buckets schemas for metric name ",
+    ),
+    (
+        Finding::HistogramsIgnored,
+        Severity::Info,
+        "PromQL info: ignored histograms in a range containing both floats and histograms for metric name ",
+    ),
+    (
+        Finding::ResetCollision,
+        Severity::Warning,
+        "PromQL warning: conflicting counter resets during histogram aggregation",
+    ),
+    (
+        Finding::BoundsInAddition,
+        Severity::Info,
+        "PromQL info: mismatched custom buckets were reconciled during addition",
+    ),
+    (
+        Finding::BoundsInSubtraction,
+        Severity::Info,
+        "PromQL info: mismatched custom buckets were reconciled during subtraction",
+    ),
+    (
+        Finding::BoundsInAggregation,
+        Severity::Info,
+        "PromQL info: mismatched custom buckets were reconciled during aggregation",
+    ),
+];
+
 /// Findings about one series. Kernels raise them, the scan prints them.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
+    /// What was found of its histograms.
+    findings: Findings,
+    /// It is asked for as an info series, but holds a histogram.
+    pub(super) is_no_info: bool,
     /// Steps at which a start timestamp lay before the sample before.
     pub(super) overlaps: u64,
     /// Quantiles outside of `[0, 1]`, each once where it stays from step to step.
@@ -28,33 +126,53 @@ impl Notes {
         }
     }
 
+    /// Notes a finding.
+    pub(super) fn find(&mut self, finding: Finding) {
+        self.findings.add(finding);
+    }
+
+    /// Notes the findings of a window.
+    pub(super) fn find_all(&mut self, findings: Findings) {
+        self.overlaps += u64::from(findings.has(Finding::StartsOverlap));
+        self.findings.0 |= findings.0;
+    }
+
     /// Notes why there can be no answer.
     pub(super) fn fail(&mut self, reason: impl FnOnce() -> String) {
         self.failure.get_or_insert_with(reason);
     }
 
-    /// Prints what was found about the series `labels`, whose names are still there. `has_cells`: it has at least one point.
+    /// Prints what was found about the series `labels`, whose names are still there. `has_floats`: it has at least one
+    /// point that is a float.
     /// (util/annotations/annotations.go; promql/engine.go, eval of a Call.)
     pub(super) fn report(
         self,
         labels: &Labels,
-        has_cells: bool,
+        has_floats: bool,
         spec: &ScanSpec,
         cx: &Context<'_>,
     ) -> Result<(), QueryError> {
         if let Some(reason) = self.failure {
             return Err(QueryError::Execution(reason));
         }
+        if self.is_no_info {
+            let text = format!("this should be an info metric, with float samples: {labels}");
+            return Err(QueryError::Execution(text));
+        }
         let add = |severity, text, details| cx.annotations.add_detailed(severity, text, spec.place, details);
         for quantile in self.bad_quantiles {
             add(Severity::Warning, invalid_quantile(quantile), Details::None);
+        }
+        for (_, severity, text) in FINDINGS.iter().filter(|(finding, ..)| self.findings.has(*finding)) {
+            let name = if text.ends_with(' ') { quote(labels.metric_name()) } else { String::new() };
+            add(*severity, format!("{text}{name}"), Details::None);
         }
         if self.overlaps > 0 {
             let text = "PromQL warning: sample has start time that overlaps with previous sample timestamp for metric";
             let text = format!("{text} {}", quote(labels.metric_name()));
             add(Severity::Warning, text, Details::Occurrences(self.overlaps));
         }
-        if has_cells
+        if has_floats
             && matches!(spec.function, ScanFunction::Range("rate" | "increase"))
             && let Some(text) = not_a_counter(labels, spec)
         {

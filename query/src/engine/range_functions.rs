@@ -2,6 +2,9 @@
 //!
 //! Kernels follow upstream (promql/functions.go) operation by operation, so that results have the same bits.
 
+mod histogram_rate;
+mod histogram_sums;
+mod mixed;
 mod neighbours;
 mod over_time;
 mod rate;
@@ -9,23 +12,36 @@ mod regression;
 #[cfg(test)]
 mod tests;
 
-use super::column::{Column, Marks, slide};
+use super::column::{Column, Marks, MixedKernel, slide};
 use super::extended;
 use super::lanes::Levels;
 use super::notes::Notes;
+use super::window::{Step, Window};
+pub(super) use histogram_rate::{add, subtract};
+pub(super) use mixed::count_marks_from;
 pub(super) use rate::Memo;
 
 /// Computes all steps of a column.
 pub(super) type Run = fn(&mut Column<'_>, &mut Notes, &mut [f64]);
 
+/// A function, as it is computed for what a column holds.
+pub(super) struct Kernels {
+    /// Slides over a column of floats alone.
+    pub(super) run: Run,
+    /// Computes a window of floats, in a column that has histograms too.
+    pub(super) floats: fn(&Window<'_>, &mut Step<'_>) -> f64,
+    /// Computes a window that has histograms. None: its floats count alone, and an info tells so.
+    pub(super) mixed: Option<MixedKernel>,
+}
+
 /// A row of the table.
 pub(super) struct RangeFunction {
     /// Name in PromQL.
     pub(super) name: &'static str,
-    /// Slides its kernel over a column.
-    pub(super) run: Run,
+    /// How it is computed.
+    pub(super) kernels: Kernels,
     /// The same for `anchored` and `smoothed` selectors, where they are allowed.
-    pub(super) run_extended: Option<Run>,
+    pub(super) extended: Option<Kernels>,
     /// What the kernel wants to know of neighbours.
     pub(super) marks: Marks,
     /// How neighbours compare where the lane changes.
@@ -47,11 +63,11 @@ pub(super) enum StartTimestamps {
 
 impl RangeFunction {
     /// A function that does not compare neighbours.
-    const fn plain(name: &'static str, run: Run) -> Self {
+    const fn plain(name: &'static str, kernels: Kernels) -> Self {
         Self {
             name,
-            run,
-            run_extended: None,
+            kernels,
+            extended: None,
             marks: Marks::None,
             levels: Levels::None,
             start_timestamps: StartTimestamps::Ignored,
@@ -59,61 +75,76 @@ impl RangeFunction {
     }
 
     /// A function of a counter.
-    const fn counter(name: &'static str, marks: Marks, run: Run) -> Self {
+    const fn counter(name: &'static str, marks: Marks, kernels: Kernels) -> Self {
         let start_timestamps = StartTimestamps::Counted;
-        Self { marks, levels: Levels::Counter, start_timestamps, ..Self::plain(name, run) }
+        Self { marks, levels: Levels::Counter, start_timestamps, ..Self::plain(name, kernels) }
     }
 
     /// A function of a gauge that compares neighbours.
-    const fn gauge(name: &'static str, run: Run) -> Self {
-        Self { levels: Levels::Gauge, ..Self::plain(name, run) }
+    const fn gauge(name: &'static str, kernels: Kernels) -> Self {
+        Self { levels: Levels::Gauge, ..Self::plain(name, kernels) }
     }
 
-    const fn extended(self, run: Run) -> Self {
-        Self { run_extended: Some(run), ..self }
+    const fn extended(self, kernels: Kernels) -> Self {
+        Self { extended: Some(kernels), ..self }
     }
 }
 
-/// A row's `run`: the kernel is known where the loop is compiled.
-macro_rules! sliding {
-    ($kernel:expr) => {
-        |column, notes, out| slide(column, notes, out, $kernel)
+/// A row's kernels: that of floats is known where the loop is compiled.
+macro_rules! kernels {
+    ($floats:expr) => {
+        Kernels { run: |column, notes, out| slide(column, notes, out, $floats), floats: $floats, mixed: None }
+    };
+    ($floats:expr, $mixed:expr) => {
+        Kernels { mixed: Some($mixed), ..kernels!($floats) }
     };
 }
 
+/// An instant selector that is smoothed.
+pub(super) static SMOOTHED: Kernels = kernels!(extended::smoothed_instant, extended::histograms::smoothed_instant);
+
 /// All functions, by name.
 pub(super) static RANGE_FUNCTIONS: &[RangeFunction] = &[
-    RangeFunction::plain("avg_over_time", sliding!(over_time::avg)),
-    RangeFunction { marks: Marks::Changes, ..RangeFunction::plain("changes", sliding!(neighbours::count_marks)) }
-        .extended(sliding!(extended::count_marks)),
-    RangeFunction::plain("count_over_time", sliding!(over_time::count)),
-    RangeFunction::gauge("delta", sliding!(rate::delta)).extended(sliding!(extended::delta)),
-    RangeFunction::gauge("deriv", sliding!(regression::deriv)),
-    RangeFunction::plain("double_exponential_smoothing", sliding!(regression::double_exponential_smoothing)),
-    RangeFunction::plain("first_over_time", sliding!(over_time::first)),
-    RangeFunction::gauge("idelta", sliding!(neighbours::idelta)),
-    RangeFunction::counter("increase", Marks::Resets, sliding!(rate::increase)).extended(sliding!(extended::increase)),
-    RangeFunction::counter("irate", Marks::Resets, sliding!(neighbours::irate)),
-    RangeFunction::plain("last_over_time", sliding!(over_time::last)),
-    RangeFunction::plain("mad_over_time", sliding!(over_time::mad)),
-    RangeFunction::plain("max_over_time", sliding!(over_time::max)),
-    RangeFunction::plain("min_over_time", sliding!(over_time::min)),
-    RangeFunction::gauge("predict_linear", sliding!(regression::predict_linear)),
-    RangeFunction::plain("present_over_time", sliding!(over_time::present)),
-    RangeFunction::plain("quantile_over_time", sliding!(over_time::quantile)),
-    RangeFunction::counter("rate", Marks::Resets, sliding!(rate::rate)).extended(sliding!(extended::rate)),
+    RangeFunction::plain("avg_over_time", kernels!(over_time::avg, histogram_sums::avg)),
+    RangeFunction {
+        marks: Marks::Changes,
+        ..RangeFunction::plain("changes", kernels!(neighbours::count_marks, mixed::count_marks))
+    }
+    .extended(kernels!(extended::count_marks, extended::histograms::count_marks)),
+    RangeFunction::plain("count_over_time", kernels!(over_time::count, mixed::count)),
+    RangeFunction::gauge("delta", kernels!(rate::delta, histogram_rate::delta))
+        .extended(kernels!(extended::delta, extended::histograms::delta)),
+    RangeFunction::gauge("deriv", kernels!(regression::deriv)),
+    RangeFunction::plain(
+        "double_exponential_smoothing",
+        kernels!(regression::double_exponential_smoothing, regression::mixed_smoothing),
+    ),
+    RangeFunction::plain("first_over_time", kernels!(over_time::first, mixed::first)),
+    RangeFunction::gauge("idelta", kernels!(neighbours::idelta, histogram_rate::idelta)),
+    RangeFunction::counter("increase", Marks::Resets, kernels!(rate::increase, histogram_rate::increase))
+        .extended(kernels!(extended::increase, extended::histograms::increase)),
+    RangeFunction::counter("irate", Marks::Resets, kernels!(neighbours::irate, histogram_rate::irate)),
+    RangeFunction::plain("last_over_time", kernels!(over_time::last, mixed::last)),
+    RangeFunction::plain("mad_over_time", kernels!(over_time::mad)),
+    RangeFunction::plain("max_over_time", kernels!(over_time::max)),
+    RangeFunction::plain("min_over_time", kernels!(over_time::min)),
+    RangeFunction::gauge("predict_linear", kernels!(regression::predict_linear)),
+    RangeFunction::plain("present_over_time", kernels!(over_time::present, mixed::present)),
+    RangeFunction::plain("quantile_over_time", kernels!(over_time::quantile)),
+    RangeFunction::counter("rate", Marks::Resets, kernels!(rate::rate, histogram_rate::rate))
+        .extended(kernels!(extended::rate, extended::histograms::rate)),
     RangeFunction {
         start_timestamps: StartTimestamps::CountedAlways,
-        ..RangeFunction::counter("resets", Marks::CountedResets, sliding!(neighbours::count_marks))
+        ..RangeFunction::counter("resets", Marks::CountedResets, kernels!(neighbours::count_marks, mixed::count_marks))
     }
-    .extended(sliding!(extended::count_marks)),
-    RangeFunction::plain("stddev_over_time", sliding!(over_time::stddev)),
-    RangeFunction::plain("stdvar_over_time", sliding!(over_time::stdvar)),
-    RangeFunction::plain("sum_over_time", sliding!(over_time::sum)),
-    RangeFunction::plain("ts_of_first_over_time", sliding!(over_time::ts_of_first)),
-    RangeFunction::plain("ts_of_last_over_time", sliding!(over_time::ts_of_last)),
-    RangeFunction::plain("ts_of_max_over_time", sliding!(over_time::ts_of_max)),
-    RangeFunction::plain("ts_of_min_over_time", sliding!(over_time::ts_of_min)),
+    .extended(kernels!(extended::count_marks, extended::histograms::count_marks)),
+    RangeFunction::plain("stddev_over_time", kernels!(over_time::stddev)),
+    RangeFunction::plain("stdvar_over_time", kernels!(over_time::stdvar)),
+    RangeFunction::plain("sum_over_time", kernels!(over_time::sum, histogram_sums::sum)),
+    RangeFunction::plain("ts_of_first_over_time", kernels!(over_time::ts_of_first, mixed::ts_of_first)),
+    RangeFunction::plain("ts_of_last_over_time", kernels!(over_time::ts_of_last, mixed::ts_of_last)),
+    RangeFunction::plain("ts_of_max_over_time", kernels!(over_time::ts_of_max)),
+    RangeFunction::plain("ts_of_min_over_time", kernels!(over_time::ts_of_min)),
 ];
 
 /// The function of this name.

@@ -96,7 +96,7 @@ fn raw(
             }
             let samples = |row: Row| {
                 let mut samples = Samples::default();
-                subquery::samples_of(&row.values, &node.grid, &mut samples);
+                subquery::samples_of(&row.values, row.histograms.into_iter(), &node.grid, &mut samples);
                 (row.labels, samples)
             };
             merge(rows)?.into_iter().map(samples).collect()

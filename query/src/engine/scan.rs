@@ -9,19 +9,18 @@ mod tests;
 use std::sync::{Mutex, PoisonError};
 
 use masthead_store::dedup::{self, TimeRange};
-use masthead_store::{Encoding, Labels, Samples, Series, StoreError};
+use masthead_store::{Labels, Samples, Series, StoreError};
 use rayon::prelude::*;
 
 use super::arguments::Arguments;
-use super::batch::{ABSENT, Batch, is_absent};
-use super::column::{Prepared, WindowTimes};
+use super::batch::{ABSENT, Batch, histogram_bytes, is_absent};
+use super::column::{Prepared, WindowTimes, keep_stats};
 use super::lanes::Levels;
-use super::loaded::Loaded;
-use super::notes::Notes;
-use super::{Context, Input, Operator, Source, extended, histograms_unsupported};
+use super::loaded::{Loaded, size_in_samples};
+use super::{Context, Input, Operator, Source, extended};
 use crate::error::QueryError;
 use crate::plan::ScanSpec;
-use kernel::Kernel;
+use kernel::{Beside, Kernel};
 
 /// Rows of a selector: those that have a point at any step.
 pub(super) struct Scan {
@@ -40,7 +39,7 @@ impl Operator for Scan {
     fn next(&mut self, cx: &Context<'_>) -> Result<Option<Batch>, QueryError> {
         // Errors of the arguments come before those of the input.
         self.columns.arguments(cx)?;
-        let (times, levels) = (self.columns.kernel.times, self.columns.kernel.levels());
+        let reading = Reading::of(&self.columns);
         loop {
             cx.check()?;
             let Some(batch) = self.input.next()? else { return Ok(None) };
@@ -48,7 +47,7 @@ impl Operator for Scan {
             // A byte of a chunk is about one sample.
             let chunks = series.iter().flat_map(|series| &series.lanes).flat_map(|lane| &lane.chunks);
             let work = chunks.map(|chunk| chunk.data.len()).sum();
-            let fill = |i: usize, scratch: &mut Scratch| read(&series[i], times, levels, scratch);
+            let fill = |i: usize, scratch: &mut Scratch| read(&series[i], reading, scratch);
             let computed = self.columns.compute(series.len(), work, fill, cx)?;
             let rows = computed.keep(batch.series.into_iter().map(|series| (series.labels, false)), cx)?;
             if !rows.is_empty() {
@@ -104,11 +103,11 @@ impl Columns {
         let (kernel, args, pool, cancelled) = (&*kernel, &*args, &*pool, &*cx.cancelled);
         let compute = |scratch: &mut Scratch, i: usize, out: &mut [f64]| {
             fill(i, scratch)?;
-            let mut notes = Notes::default();
-            kernel.compute(scratch, args, cancelled, &mut notes, out);
+            let mut beside = Beside::default();
+            kernel.compute(scratch, args, cancelled, out, &mut beside);
             cx.check()?;
-            let points = out.iter().filter(|cell| !is_absent(**cell)).count();
-            Ok(Found { points, samples: scratch.samples.len(), notes })
+            let floats = out.iter().filter(|cell| !is_absent(**cell)).count();
+            Ok(Found { floats, samples: size_in_samples(&scratch.samples), beside })
         };
         let several = |(from, out): (usize, &mut [f64])| -> Vec<Result<Found, QueryError>> {
             let rows = out.chunks_mut(steps).enumerate();
@@ -168,10 +167,11 @@ pub(super) struct Computed<'a> {
 
 /// What came out of a row besides its cells.
 struct Found {
-    points: usize,
-    /// Samples that were read.
+    /// Cells that are floats.
+    floats: usize,
+    /// Samples that were read, a histogram counting as its size in samples.
     samples: usize,
-    notes: Notes,
+    beside: Beside,
 }
 
 /// Whether rows are so much work that handing parts of them to other threads, some ten µs, costs less than it saves. `work`
@@ -198,17 +198,20 @@ impl Computed<'_> {
         let Self { spec, found, mut batch, loaded } = self;
         let steps = batch.steps;
         for (i, ((labels, drop_name), found)) in labels.zip(found).enumerate() {
-            let Found { points, samples, notes } = found?;
-            notes.report(&labels, points > 0, spec, cx)?;
-            loaded.grow(points)?;
+            let Found { floats, samples, beside: Beside { notes, histograms } } = found?;
+            notes.report(&labels, floats > 0, spec, cx)?;
+            let points: usize = histograms.iter().map(|(_, histogram)| histogram.size_in_samples()).sum();
+            loaded.grow(floats + points)?;
             cx.samples.check(samples)?;
-            if points > 0 {
+            if floats + histograms.len() > 0 {
                 let kept = batch.labels.len();
                 if kept < i {
                     batch.values.copy_within(i * steps..(i + 1) * steps, kept * steps);
                 }
                 batch.labels.push(labels);
                 batch.drop_name.push(drop_name);
+                batch.held.grow(histograms.iter().map(|(_, histogram)| histogram_bytes(histogram)).sum())?;
+                batch.histograms.extend(histograms.into_iter().map(|(step, histogram)| (kept as u32, step, histogram)));
             }
         }
         batch.values.truncate(batch.labels.len() * steps);
@@ -217,16 +220,32 @@ impl Computed<'_> {
     }
 }
 
-/// Decodes a series into the samples that `times` need.
-fn read(series: &Series, times: WindowTimes, levels: Option<Levels>, scratch: &mut Scratch) -> Result<(), QueryError> {
-    let (min_time, max_time) = times.needed();
+/// How series are read.
+#[derive(Clone, Copy)]
+struct Reading {
+    times: WindowTimes,
+    /// None: stale markers stay.
+    levels: Option<Levels>,
+    histogram_stats: bool,
+}
+
+impl Reading {
+    fn of(columns: &Columns) -> Self {
+        let Columns { kernel, spec, .. } = columns;
+        Self { times: kernel.times, levels: kernel.levels(), histogram_stats: spec.histogram_stats }
+    }
+}
+
+/// Decodes a series into the samples that `reading` needs.
+fn read(series: &Series, reading: Reading, scratch: &mut Scratch) -> Result<(), QueryError> {
+    let (min_time, max_time) = reading.times.needed();
     let range = TimeRange { min_time, max_time };
     let Scratch { decode, samples, prepared } = scratch;
     dedup::samples_of(series, range, 0, decode, samples).map_err(|error| failed(series, &error))?;
-    if !samples.histograms.is_empty() {
-        return Err(histograms_unsupported());
+    if reading.histogram_stats {
+        keep_stats(samples);
     }
-    if let Some(levels) = levels {
+    if let Some(levels) = reading.levels {
         prepared.settle(samples, levels);
     }
     Ok(())
@@ -234,12 +253,6 @@ fn read(series: &Series, times: WindowTimes, levels: Option<Levels>, scratch: &m
 
 /// The error of a series that cannot be decoded.
 fn failed(series: &Series, error: &StoreError) -> QueryError {
-    use Encoding::{FloatHistogram, FloatHistogramSt, Histogram, HistogramSt};
-    let mut chunks = series.lanes.iter().flat_map(|lane| &lane.chunks);
-    let native = chunks.any(|c| matches!(c.encoding, Histogram | FloatHistogram | HistogramSt | FloatHistogramSt));
-    if native && error.kind == masthead_store::StoreErrorKind::Unsupported {
-        return histograms_unsupported();
-    }
     QueryError::Execution(format!("read samples of {}: {error}", series.labels))
 }
 
@@ -251,21 +264,24 @@ pub(super) fn raw(
 ) -> Result<Vec<(Labels, Samples)>, QueryError> {
     let times = WindowTimes::of(spec, spec.range);
     let window = (times.start(times.end(0)), times.end(0));
+    let reading = Reading { times, levels: Some(Levels::None), histogram_stats: false };
     let mut scratch = Scratch::default();
     let mut held = cx.budget.reserve("samples of the result", 0)?;
     let (mut out, mut loaded) = (Vec::new(), cx.samples.begin());
     while let Some(batch) = input.next()? {
         cx.check()?;
         for series in &batch.series {
-            read(series, times, Some(Levels::None), &mut scratch)?;
+            read(series, reading, &mut scratch)?;
             let mut samples = match spec.extension {
-                Some(extension) => extended::points(&scratch.samples, window, extension),
+                Some(extension) => extended::points(&scratch.samples, window, extension)?,
                 None => scratch.samples.clone(),
             };
             samples.runs.clear();
-            loaded.grow(samples.len())?;
+            loaded.grow(size_in_samples(&samples))?;
             if !samples.is_empty() {
-                held.grow(samples.len() * 24 + series.labels.size_bytes())?;
+                let histograms: usize =
+                    samples.histograms.iter().map(|sample| histogram_bytes(&sample.histogram)).sum();
+                held.grow(samples.timestamps.len() * 24 + histograms + series.labels.size_bytes())?;
                 out.push((series.labels.clone(), samples));
             }
         }

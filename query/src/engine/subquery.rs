@@ -1,10 +1,15 @@
 //! Functions of a range over what an inner expression gives on its own grid: a row becomes the samples of a series.
 
+use std::sync::Arc;
+
+use masthead_store::histogram::Histogram;
+use masthead_store::samples::HistogramSample;
 use masthead_store::{Reservation, Samples};
 
-use super::batch::{Batch, is_absent, row_bytes};
+use super::batch::{Batch, histogram_bytes, is_absent, row_bytes};
+use super::column::without_reset_hint;
 use super::scan::{Columns, Scratch};
-use super::{Context, Operator, Source, pull};
+use super::{Context, Operator, Source, pull_any};
 use crate::error::QueryError;
 use crate::plan::{Timeline, node};
 
@@ -23,11 +28,16 @@ impl Subquery {
         Ok(Self { grid: node.grid, input, columns: Columns::new(node.spec.clone(), args)?, held: None })
     }
 
-    /// Takes the memory for the samples of `rows` rows, as many of them as there are threads at a time: a time and a value
-    /// each.
-    fn reserve(&mut self, rows: usize, cx: &Context<'_>) -> Result<(), QueryError> {
+    /// Takes the memory for the samples of `rows`, of as many of them as there are threads at a time: a time and a value each.
+    /// Histograms may have to be copied.
+    fn reserve(&mut self, rows: &Batch, cx: &Context<'_>) -> Result<(), QueryError> {
         let threads = cx.pool.as_ref().map_or(1, |pool| pool.current_num_threads());
-        let bytes = rows.min(threads).saturating_mul(2).saturating_mul(row_bytes(self.grid.count));
+        let floats = rows.len().min(threads).saturating_mul(2).saturating_mul(row_bytes(self.grid.count));
+        let bytes = rows
+            .histograms
+            .iter()
+            .map(|(.., histogram)| histogram_bytes(histogram))
+            .fold(floats, usize::saturating_add);
         if self.held.as_ref().is_none_or(|held| held.bytes() < bytes) {
             self.held = None;
             self.held = Some(cx.budget.reserve("samples of a subquery", bytes)?);
@@ -41,11 +51,13 @@ impl Operator for Subquery {
         // Errors of the arguments come before those of the input.
         self.columns.arguments(cx)?;
         loop {
-            let Some(rows) = pull(&mut *self.input, cx)? else { return Ok(None) };
-            self.reserve(rows.len(), cx)?;
+            let Some(rows) = pull_any(&mut *self.input, cx)? else { return Ok(None) };
+            self.reserve(&rows, cx)?;
             let grid = &self.grid;
             let fill = |i: usize, scratch: &mut Scratch| {
-                samples_of(rows.row(i), grid, &mut scratch.samples);
+                let histograms = rows.histograms_of(i).iter();
+                let histograms = histograms.map(|(_, step, histogram)| (*step, without_reset_hint(histogram)));
+                samples_of(rows.row(i), histograms, grid, &mut scratch.samples);
                 Ok(())
             };
             let computed = self.columns.compute(rows.len(), rows.values.len(), fill, cx)?;
@@ -58,10 +70,18 @@ impl Operator for Subquery {
 }
 
 /// The cells that are there, as samples of a series.
-pub(super) fn samples_of(row: &[f64], grid: &Timeline, samples: &mut Samples) {
+pub(super) fn samples_of(
+    row: &[f64],
+    histograms: impl Iterator<Item = (u32, Arc<Histogram>)>,
+    grid: &Timeline,
+    samples: &mut Samples,
+) {
     samples.clear();
     for (step, value) in row.iter().enumerate().filter(|(_, value)| !is_absent(**value)) {
         samples.timestamps.push(grid.at(step));
         samples.values.push(*value);
     }
+    let sample =
+        |(step, histogram)| HistogramSample { timestamp: grid.at(step as usize), start_timestamp: 0, histogram };
+    samples.histograms.extend(histograms.map(sample));
 }

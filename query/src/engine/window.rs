@@ -7,7 +7,8 @@ use crate::promql::ast::RangeExtension;
 /// The samples of one series within `(start, end]`, stale markers left out. With `anchored` or `smoothed` samples from
 /// outside come along.
 ///
-/// Invariant: there is at least one sample; all columns are of one length, or empty where that is said.
+/// Invariant: there is at least one float, but where histograms come along; all columns are of one length, or empty where
+/// that is said.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Window<'a> {
     /// Left end, exclusive, ms.

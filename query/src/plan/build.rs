@@ -141,6 +141,7 @@ impl Builder<'_> {
             lookback: self.options.lookback,
             extension: None,
             use_start_timestamps: self.options.use_start_timestamps,
+            histogram_stats: false,
             type_and_unit_labels: self.options.type_and_unit_labels,
             names,
             place: place(span),

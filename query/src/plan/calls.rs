@@ -273,6 +273,7 @@ fn info(builder: &Builder<'_>, call: &Call, _: Span) -> Result<Built, QueryError
         lookback: builder.options.lookback,
         extension: None,
         use_start_timestamps: false,
+        histogram_stats: false,
         type_and_unit_labels: false,
         names: Names::Keep,
         place: Place::default(),

@@ -2,12 +2,13 @@
 //!
 //! `build` turns the tree of the text into nodes, then the passes run in this order: `turns` orders the places of
 //! annotations, `pass_step_invariant` wraps what does not depend on the step, `pass_propagate_matchers` narrows sides of set
-//! operators, and `place` gives each node its times and collects the selects.
+//! operators, `pass_histogram_stats` marks selectors whose buckets nobody wants, and `place` gives each node its times and collects the selects.
 
 mod build;
 mod calls;
 mod explain;
 pub mod node;
+mod pass_histogram_stats;
 mod pass_propagate_matchers;
 mod pass_step_invariant;
 mod place;
@@ -147,6 +148,7 @@ pub fn plan_expr(expr: &Expr, timeline: Timeline, options: &PlanOptions) -> Resu
     turns::number(&mut root);
     pass_step_invariant::run(&mut root);
     pass_propagate_matchers::run(&mut root, &options.replica_labels);
+    pass_histogram_stats::run(&mut root);
     let selects = place::place(&mut root, timeline, times.start == times.end, options);
     let (delayed_name_removal, instant) = (options.delayed_name_removal, options.instant);
     Ok(Planned { root, value_type, selects, timeline, delayed_name_removal, instant })

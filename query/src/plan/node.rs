@@ -157,6 +157,8 @@ pub struct ScanSpec {
     pub extension: Option<RangeExtension>,
     /// Start timestamps of samples count.
     pub use_start_timestamps: bool,
+    /// Of native histograms only count, sum and whether they were reset are wanted.
+    pub histogram_stats: bool,
     /// The metric type is judged by `__type__` rather than by the name's suffix.
     pub type_and_unit_labels: bool,
     /// What happens to the name.

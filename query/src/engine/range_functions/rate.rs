@@ -103,8 +103,49 @@ fn rise(window: &Window<'_>, mut change: f64, counter: bool) -> f64 {
     change
 }
 
-fn seconds(from: Millis, to: Millis) -> f64 {
+pub(super) fn seconds(from: Millis, to: Millis) -> f64 {
     to.wrapping_sub(from) as f64 / 1000.0
+}
+
+/// Where the samples of a window lie.
+pub(super) struct Reach {
+    /// Ends of the window, ms.
+    pub(super) window: (Millis, Millis),
+    /// Times of the first and the last sample, ms.
+    pub(super) samples: (Millis, Millis),
+    /// Average distance of samples, s; 0 for a single one.
+    pub(super) average: f64,
+}
+
+impl Reach {
+    /// Whether a counter that started then is known to have been zero within the window.
+    pub(super) fn is_start(&self, started: Millis) -> bool {
+        started != 0 && started > self.window.0 && started < self.samples.0
+    }
+
+    /// By what the change between the samples is multiplied. `started`: when the counter is known to have been zero. `zero`:
+    /// change and first value of a counter of which that is not known.
+    pub(super) fn factor(&self, started: Option<Millis>, zero: Option<(f64, f64)>) -> f64 {
+        let threshold = self.average * 1.1;
+        let limited = |distance: f64| if distance >= threshold { self.average / 2.0 } else { distance };
+        let sampled = seconds(started.unwrap_or(self.samples.0), self.samples.1);
+        let mut to_start = match started {
+            Some(_) => 0.0,
+            None => limited(seconds(self.window.0, self.samples.0)),
+        };
+        if let Some((change, first)) = zero
+            && change > 0.0
+            && first >= 0.0
+        {
+            // Counters do not go below zero.
+            let to_zero = sampled * (first / change);
+            if to_zero < to_start {
+                to_start = to_zero;
+            }
+        }
+        let to_end = limited(seconds(self.samples.1, self.window.1));
+        if sampled == 0.0 { 1.0 } else { (sampled + to_start + to_end) / sampled }
+    }
 }
 
 /// [`extrapolated`] where start timestamps are known or the lane changes.
@@ -117,37 +158,21 @@ fn extrapolated_slowly(window: &Window<'_>, step: &mut Step<'_>, counter: bool, 
     if counter && !window.start_timestamps.is_empty() {
         step.notes.overlaps += u64::from(starts_overlap(window));
     }
-    let mut to_start = seconds(window.start, first_time);
-    let mut to_end = seconds(last_time, window.end);
-    let mut sampled = seconds(first_time, last_time);
     let intervals = window.values.len() - 1;
-    let average = average_interval(window, sampled, intervals);
-    let threshold = average * 1.1;
-    let started = window.start_timestamps.first().copied().unwrap_or(0);
-    if counter && started != 0 && started > window.start && started < first_time {
+    let reach = Reach {
+        window: (window.start, window.end),
+        samples: (first_time, last_time),
+        average: average_interval(window, seconds(first_time, last_time), intervals),
+    };
+    let started = window.start_timestamps.first().copied().filter(|started| counter && reach.is_start(*started));
+    let zero = (counter && started.is_none()).then_some((change, first));
+    match started {
         // The counter is known to have been zero when it started.
-        to_start = 0.0;
-        sampled = seconds(started, last_time);
-        change += first;
-    } else if intervals == 0 {
-        return ABSENT;
-    } else {
-        if to_start >= threshold {
-            to_start = average / 2.0;
-        }
-        if counter && change > 0.0 && first >= 0.0 {
-            // Counters do not go below zero.
-            let to_zero = sampled * (first / change);
-            if to_zero < to_start {
-                to_start = to_zero;
-            }
-        }
+        Some(_) => change += first,
+        None if intervals == 0 => return ABSENT,
+        None => {}
     }
-    if to_end >= threshold {
-        to_end = average / 2.0;
-    }
-    let factor = if sampled == 0.0 { 1.0 } else { (sampled + to_start + to_end) / sampled };
-    change * scale(factor)
+    change * scale(reach.factor(started, zero))
 }
 
 /// Average distance of samples, s. Pairs of two lanes are left out: their distance is none of a lane's.

@@ -3,7 +3,9 @@
 use masthead_store::Millis;
 
 use crate::engine::batch::ABSENT;
+use crate::engine::column::{Cell, Histograms};
 use crate::engine::kahan;
+use crate::engine::notes::Finding;
 use crate::engine::window::{Step, Window};
 use crate::go_float::fixed;
 
@@ -55,14 +57,7 @@ fn line(window: &Window<'_>, time: Millis) -> (f64, f64) {
 /// Holt's linear method; the scalar arguments are the smoothing factor and the trend factor
 /// (promql/functions.go, funcDoubleExponentialSmoothing).
 pub(super) fn double_exponential_smoothing(window: &Window<'_>, step: &mut Step<'_>) -> f64 {
-    let (smoothing, trend) = (step.arg(0), step.arg(1));
-    for (name, factor, symbol) in [("smoothing", smoothing, "sf"), ("trend", trend, "tf")] {
-        if factor <= 0.0 || factor >= 1.0 {
-            let got = fixed(factor);
-            step.notes.fail(|| format!("invalid {name} factor. Expected: 0 < {symbol} < 1, got: {got}"));
-            return ABSENT;
-        }
-    }
+    let Some((smoothing, trend)) = factors(step) else { return ABSENT };
     let [first, second, ..] = *window.values else { return ABSENT };
     let (mut before, mut level, mut slope) = (0.0, first, second - first);
     for (i, value) in window.values.iter().enumerate().skip(1) {
@@ -74,4 +69,26 @@ pub(super) fn double_exponential_smoothing(window: &Window<'_>, step: &mut Step<
         (before, level) = (level, scaled + rest);
     }
     level
+}
+
+/// The same where histograms come along, which do not count. Wrong factors are an error even if there is nothing else.
+pub(super) fn mixed_smoothing(window: &Window<'_>, _: &Histograms<'_>, step: &mut Step<'_>) -> Cell {
+    if factors(step).is_none() || window.values.is_empty() {
+        return Cell::Absent;
+    }
+    step.notes.find(Finding::HistogramsIgnored);
+    Cell::Float(double_exponential_smoothing(window, step))
+}
+
+/// The scalar arguments. None, and the query fails, where one is out of range.
+fn factors(step: &mut Step<'_>) -> Option<(f64, f64)> {
+    let (smoothing, trend) = (step.arg(0), step.arg(1));
+    for (name, factor, symbol) in [("smoothing", smoothing, "sf"), ("trend", trend, "tf")] {
+        if factor <= 0.0 || factor >= 1.0 {
+            let got = fixed(factor);
+            step.notes.fail(|| format!("invalid {name} factor. Expected: 0 < {symbol} < 1, got: {got}"));
+            return None;
+        }
+    }
+    Some((smoothing, trend))
 }

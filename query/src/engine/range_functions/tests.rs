@@ -1,5 +1,7 @@
 //! Kernels over literal columns, and against a plain transcription of the definitions on random ones.
 
+mod histograms;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -9,7 +11,7 @@ use masthead_store::{Budget, Labels, Samples};
 use super::*;
 use crate::annotations::{Annotations, Place, Severity};
 use crate::engine::arguments::Arguments;
-use crate::engine::batch::{ABSENT, is_absent};
+use crate::engine::batch::{ABSENT, Batch, is_absent};
 use crate::engine::column::{Prepared, WindowTimes};
 use crate::engine::scan::{self, Columns};
 use crate::engine::{Context, SampleLimit};
@@ -26,6 +28,7 @@ fn spec(name: &'static str, timeline: Timeline, range: i64) -> ScanSpec {
         lookback: 300_000,
         extension: None,
         use_start_timestamps: true,
+        histogram_stats: false,
         type_and_unit_labels: false,
         names: Names::Drop,
         place: Place { span: Span { start: 5, end: 6 }, turn: 0 },
@@ -34,6 +37,12 @@ fn spec(name: &'static str, timeline: Timeline, range: i64) -> ScanSpec {
 
 /// Cells and what was told of a column; `seconds` are the times of `values`.
 fn ask(spec: &ScanSpec, args: &[f64], samples: &Samples) -> Result<(Vec<f64>, Vec<String>), String> {
+    let (rows, told) = ask_rows(spec, args, samples)?;
+    Ok((if rows.is_empty() { vec![ABSENT; spec.timeline.count] } else { rows.row(0).to_vec() }, told))
+}
+
+/// The row, if there is one, and what was told of it.
+fn ask_rows(spec: &ScanSpec, args: &[f64], samples: &Samples) -> Result<(Batch, Vec<String>), String> {
     let annotations = Annotations::default();
     let cx = Context {
         budget: Budget::unlimited(),
@@ -53,9 +62,8 @@ fn ask(spec: &ScanSpec, args: &[f64], samples: &Samples) -> Result<(Vec<f64>, Ve
         columns.compute(1, 0, |_, to| fill(to), &cx)?.keep(std::iter::once((labels, false)), &cx)
     });
     let rows = rows.map_err(|error| error.to_string())?;
-    let out = if rows.is_empty() { vec![ABSENT; steps] } else { rows.row(0).to_vec() };
     let told = [Severity::Warning, Severity::Info].map(|severity| annotations.render(severity, "sum(x)"));
-    Ok((out, told.concat()))
+    Ok((rows, told.concat()))
 }
 
 fn column(points: &[(i64, f64)]) -> Samples {
@@ -334,8 +342,9 @@ fn of_lanes_by(spec: &ScanSpec, points: &[(i64, f64)], switches: &[(usize, Optio
         cancelled: &AtomicBool::new(false),
     };
     let mut out = [0.0];
-    let run = if spec.extension.is_some() { function.run_extended.expect("extended") } else { function.run };
-    run(&mut column, &mut Notes::default(), &mut out);
+    let kernels =
+        if spec.extension.is_some() { function.extended.as_ref().expect("extended") } else { &function.kernels };
+    (kernels.run)(&mut column, &mut Notes::default(), &mut out);
     out[0]
 }
 

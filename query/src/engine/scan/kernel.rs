@@ -5,11 +5,11 @@ use std::sync::atomic::AtomicBool;
 use super::Scratch;
 use crate::engine::arguments::Arguments;
 use crate::engine::batch::ABSENT;
-use crate::engine::column::{Column, Marks, WindowTimes, slide};
+use crate::engine::column::{Column, HistogramCells, Marks, WindowTimes, slide_mixed};
 use crate::engine::lanes::Levels;
+use crate::engine::lookup;
 use crate::engine::notes::Notes;
-use crate::engine::range_functions::{self, RangeFunction, Run, StartTimestamps};
-use crate::engine::{extended, lookup};
+use crate::engine::range_functions::{self, Kernels, RangeFunction, StartTimestamps};
 use crate::error::QueryError;
 use crate::go_math;
 use crate::plan::{ScanFunction, ScanSpec};
@@ -25,11 +25,13 @@ pub(super) struct Kernel {
 
 enum Kind {
     /// A function of a range.
-    Range(&'static RangeFunction, Run),
+    Range(&'static RangeFunction, &'static Kernels),
     /// The newest sample of the lookback.
     Latest,
     /// Something about the newest sample of the lookback.
     OfLatest(lookup::Pick),
+    /// The time of the newest sample of the lookback, which must be a float.
+    OfInfo,
     /// An instant selector that is smoothed.
     Smoothed,
     /// Nothing at all.
@@ -44,16 +46,18 @@ impl Kernel {
             ScanFunction::Range(name) => {
                 let missing = || QueryError::Execution(format!("not supported yet: function {name}()"));
                 let function = range_functions::find(name).ok_or_else(missing)?;
-                let run =
-                    if spec.extension.is_some() { function.run_extended.ok_or_else(missing)? } else { function.run };
-                Kind::Range(function, run)
+                let kernels = match spec.extension {
+                    Some(_) => function.extended.as_ref().ok_or_else(missing)?,
+                    None => &function.kernels,
+                };
+                Kind::Range(function, kernels)
             }
             ScanFunction::Latest if smoothed => Kind::Smoothed,
             ScanFunction::Latest => Kind::Latest,
-            ScanFunction::Timestamp => Kind::OfLatest(lookup::timestamp),
-            ScanFunction::SampleTime => Kind::OfLatest(lookup::sample_time),
+            ScanFunction::Timestamp => Kind::OfLatest(lookup::TIMESTAMP),
+            ScanFunction::SampleTime => Kind::OfInfo,
             ScanFunction::StartTimestamp if !spec.use_start_timestamps => Kind::Nothing,
-            ScanFunction::StartTimestamp => Kind::OfLatest(lookup::start_timestamp),
+            ScanFunction::StartTimestamp => Kind::OfLatest(lookup::START_TIMESTAMP),
             ScanFunction::Raw => return Err(QueryError::Internal("raw samples are no rows".into())),
         };
         let (instant, wanted) = match &kind {
@@ -83,7 +87,7 @@ impl Kernel {
         match &self.kind {
             Kind::Range(function, _) => Some(function.levels),
             Kind::Smoothed => Some(Levels::None),
-            Kind::Latest | Kind::OfLatest(_) | Kind::Nothing => None,
+            Kind::Latest | Kind::OfLatest(_) | Kind::OfInfo | Kind::Nothing => None,
         }
     }
 
@@ -93,10 +97,11 @@ impl Kernel {
         scratch: &mut Scratch,
         args: &Arguments,
         cancelled: &AtomicBool,
-        notes: &mut Notes,
         out: &mut [f64],
+        beside: &mut Beside,
     ) {
         let Scratch { samples, prepared, .. } = scratch;
+        let Beside { notes, histograms: cells } = beside;
         let marks = if let Kind::Range(function, _) = &self.kind { function.marks } else { Marks::None };
         prepared.mark(marks, samples, self.with_start_timestamps);
         let mut column = Column {
@@ -108,14 +113,28 @@ impl Kernel {
             range_seconds: self.range_seconds,
             cancelled,
         };
+        let floats_alone = samples.histograms.is_empty();
         match self.kind {
-            Kind::Range(_, run) => run(&mut column, notes, out),
-            Kind::Latest => lookup::latest(samples, &self.times, out, |samples, i| samples.values[i]),
-            Kind::OfLatest(pick) => lookup::latest(samples, &self.times, out, pick),
-            Kind::Smoothed => {
-                slide(&mut column, notes, out, |window, _| extended::smoothed_instant(window, window.end));
+            Kind::Range(_, kernels) if floats_alone => (kernels.run)(&mut column, notes, out),
+            Kind::Range(_, kernels) => slide_mixed(&mut column, kernels, notes, out, cells),
+            Kind::Latest if floats_alone => lookup::latest(samples, &self.times, out, |samples, i| samples.values[i]),
+            Kind::Latest => lookup::latest_of_both(samples, &self.times, out, cells, lookup::VALUE),
+            Kind::OfLatest(pick) if floats_alone => lookup::latest(samples, &self.times, out, pick.float),
+            Kind::OfLatest(pick) => lookup::latest_of_both(samples, &self.times, out, cells, pick),
+            Kind::OfInfo => {
+                lookup::latest_of_both(samples, &self.times, out, cells, lookup::SAMPLE_TIME);
+                notes.is_no_info = !cells.is_empty();
             }
+            Kind::Smoothed if floats_alone => (range_functions::SMOOTHED.run)(&mut column, notes, out),
+            Kind::Smoothed => slide_mixed(&mut column, &range_functions::SMOOTHED, notes, out, cells),
             Kind::Nothing => out.fill(ABSENT),
         }
     }
+}
+
+/// What comes out of a row besides its floats.
+#[derive(Default)]
+pub(super) struct Beside {
+    pub(super) notes: Notes,
+    pub(super) histograms: HistogramCells,
 }

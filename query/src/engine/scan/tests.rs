@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use masthead_store::samples::STALE;
-use masthead_store::{Budget, Chunk, Lane, SeriesBatch, chunk};
+use masthead_store::{Budget, Lane, SeriesBatch, chunk};
 
 use super::*;
 use crate::annotations::{Annotations, Place, Severity};
@@ -31,6 +31,7 @@ fn spec(function: ScanFunction, timeline: Timeline, range: i64) -> ScanSpec {
         lookback: 300_000,
         extension: None,
         use_start_timestamps: false,
+        histogram_stats: false,
         type_and_unit_labels: false,
         names: Names::Drop,
         place: Place::default(),
@@ -124,16 +125,6 @@ fn damaged_chunks_name_their_series() {
     let spec = spec(ScanFunction::Latest, Timeline::instant(3000), 0);
     let error = rows(&spec, &[series(1, &[1000], &[1.0]), bad], 256, 1).expect_err("a damaged chunk").to_string();
     assert!(error.contains("read samples of {__name__=\"x_total\", i=\"0005\"}: "), "{error}");
-}
-
-#[test]
-fn native_histograms_are_refused() {
-    let mut native = series(5, &[1000, 2000], &[1.0, 2.0]);
-    let Chunk { encoding, .. } = &mut native.lanes[0].chunks[0];
-    *encoding = Encoding::Histogram;
-    let spec = spec(ScanFunction::Latest, Timeline::instant(3000), 0);
-    let error = rows(&spec, &[native], 256, 1).expect_err("a histogram").to_string();
-    assert!(error.starts_with("not supported yet: native histograms"), "{error}");
 }
 
 #[test]
