@@ -91,6 +91,9 @@ fn spec(spec: &ScanSpec) -> String {
     if let Some(extension) = spec.extension {
         let _ = write!(out, " {extension:?}");
     }
+    if spec.histogram_stats {
+        out.push_str(" without buckets");
+    }
     if spec.offset != 0 {
         let _ = write!(out, " offset {}ms", spec.offset);
     }

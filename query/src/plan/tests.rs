@@ -189,3 +189,26 @@ fn duplicates_are_looked_for_only_where_they_can_be() {
         assert_eq!(text.matches("refuse duplicates").count(), 0, "{text}");
     }
 }
+
+/// Buckets of native histograms may be left out where only counts and sums are wanted, and nothing between needs them.
+#[test]
+fn buckets_are_left_out_where_nobody_wants_them() {
+    for (expression, expected) in [
+        ("x", 0),
+        ("histogram_count(x)", 1),
+        ("histogram_avg(sum(rate(x[5m])))", 1),
+        ("histogram_sum(x) / histogram_count(y)", 2),
+        ("histogram_quantile(0.5, x) + histogram_count(x)", 1),
+        ("histogram_count(x) * y", 1),
+        ("histogram_stddev(x)", 0),
+        ("histogram_count(x </ 5)", 0),
+        ("histogram_count((x >/ y) + z)", 1),
+        ("histogram_count(increase(x[5m:1m]))", 0),
+        ("sum_over_time(histogram_count(x)[5m:1m])", 0),
+        ("histogram_quantile(scalar(histogram_count(x)), y)", 0),
+        ("histogram_fraction(0, 1, sum(x))", 0),
+    ] {
+        let explained = explain(expression);
+        assert_eq!(explained.matches(" without buckets").count(), expected, "{expression}:\n{explained}");
+    }
+}

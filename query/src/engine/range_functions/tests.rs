@@ -43,19 +43,29 @@ fn ask(spec: &ScanSpec, args: &[f64], samples: &Samples) -> Result<(Vec<f64>, Ve
 
 /// The row, if there is one, and what was told of it.
 fn ask_rows(spec: &ScanSpec, args: &[f64], samples: &Samples) -> Result<(Batch, Vec<String>), String> {
+    ask_limited(spec, args, samples, SampleLimit::new(usize::MAX))
+}
+
+/// The same where so many samples may be loaded.
+fn ask_limited(
+    spec: &ScanSpec,
+    args: &[f64],
+    column: &Samples,
+    samples: SampleLimit,
+) -> Result<(Batch, Vec<String>), String> {
     let annotations = Annotations::default();
     let cx = Context {
         budget: Budget::unlimited(),
         cancelled: Arc::new(AtomicBool::new(false)),
         annotations: &annotations,
-        samples: SampleLimit::new(usize::MAX),
+        samples,
         pool: None,
     };
     let labels = Labels::from_pairs([("__name__", "x")]);
     let steps = spec.timeline.count;
     let columns = Columns::with_arguments(spec, Arguments::constant(args, steps));
     let fill = |scratch: &mut scan::Scratch| {
-        scratch.samples = samples.clone();
+        scratch.samples = column.clone();
         Ok(())
     };
     let rows = columns.and_then(|mut columns| {

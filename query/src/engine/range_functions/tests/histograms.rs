@@ -6,6 +6,7 @@ use masthead_store::histogram::{CounterResetHint, Histogram, Span};
 use masthead_store::samples::HistogramSample;
 
 use super::*;
+use crate::engine::column::keep_stats;
 
 /// `count` observations in one bucket.
 fn plain(count: f64) -> Histogram {
@@ -294,4 +295,37 @@ fn instant_selectors_find_either_kind() {
         assert_eq!(at_sixty(&smoothed(time), &[], &alone), (expected, vec![]), "{time} s");
     }
     assert_eq!(at_sixty(&smoothed(45), &[], &samples(&[(20, 1.0)], &[(10, plain(1.0))])).1, [MIXED]);
+}
+
+/// Only counts, sums and what is known of resets are left; what was unknown is found in the buckets before they go.
+#[test]
+fn stats_know_resets() {
+    use CounterResetHint::{Gauge, NotReset, Reset, Unknown};
+    let moved = Histogram { positive_spans: vec![Span { offset: 1, length: 1 }], ..plain(3.0) };
+    let histograms = [plain(1.0), plain(3.0), moved, Histogram::stale(), plain(1.0), gauge(1.0), hinted(9.0, Reset)];
+    let histograms: Vec<_> = (1..).map(|i| i * 10).zip(histograms).collect();
+    let mut samples = samples(&[], &histograms);
+    keep_stats(&mut samples);
+    let found = samples.histograms.iter().map(|sample| (sample.histogram.counter_reset_hint, sample.histogram.count));
+    let expected =
+        [(Unknown, 1.0), (NotReset, 3.0), (Reset, 3.0), (Unknown, 0.0), (Reset, 1.0), (Gauge, 1.0), (Reset, 9.0)];
+    assert_eq!(found.collect::<Vec<_>>(), expected);
+    assert!(samples.histograms[3].histogram.is_stale());
+    assert!(samples.histograms.iter().all(|sample| sample.histogram.positive_buckets.is_empty()));
+}
+
+/// A histogram counts for as many samples as it has room for.
+#[test]
+fn histograms_count_by_their_size() {
+    let size = plain(1.0).size_in_samples();
+    assert_eq!(size, 12);
+    let histograms: Vec<_> = (1..=3).map(|i| (i * 10, plain(i as f64))).collect();
+    let mut samples = samples(&[], &histograms);
+    samples.push(5_000, 1.0);
+    let asked = |max: usize| {
+        let limit = SampleLimit::new(max);
+        ask_limited(&spec("last_over_time", Timeline::instant(60_000), 60_000), &[], &samples, limit).is_ok()
+    };
+    // Three histograms and a float that are read, one histogram that comes out.
+    assert!(asked(4 * size + 1) && !asked(4 * size));
 }
