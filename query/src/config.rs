@@ -89,6 +89,10 @@ pub struct QueryConfig {
 pub struct Limits {
     /// Samples that one query may load.
     pub max_samples: usize,
+    /// Series that the selectors of one query may find.
+    pub series: usize,
+    /// Steps of a range query beyond the first.
+    pub steps: usize,
     /// Bytes of data of all queries.
     pub memory: usize,
     /// Bytes of data of one query.
@@ -101,6 +105,8 @@ pub struct Limits {
     pub expression_depth: usize,
     /// Nodes of an expression.
     pub expression_terms: usize,
+    /// Bytes of the compiled regular expressions of an expression.
+    pub regex_bytes: usize,
 }
 
 /// The log.
@@ -201,12 +207,15 @@ impl Default for Config {
             },
             limits: Limits {
                 max_samples: 50_000_000,
+                series: 20_000_000,
+                steps: 11_000,
                 memory,
                 query_memory: memory / 2,
                 select_buffer: 8 << 20,
                 expression_bytes: expression.bytes,
                 expression_depth: expression.depth,
                 expression_terms: expression.terms,
+                regex_bytes: expression.regex_bytes,
             },
             log: LogConfig { level: tracing::Level::INFO, json: false },
             cors_origin: parse_origin(".*").expect("the expression is valid"),
@@ -272,12 +281,15 @@ impl Config {
             ("query.lookback-delta", self.query.lookback_delta as usize),
             ("query.default-evaluation-interval", self.query.default_evaluation_interval as usize),
             ("query.max-samples", self.limits.max_samples),
+            ("limits.series", self.limits.series),
+            ("limits.steps", self.limits.steps),
             ("limits.memory", self.limits.memory),
             ("limits.query-memory", self.limits.query_memory),
             ("limits.select-buffer", self.limits.select_buffer),
             ("limits.expression-bytes", self.limits.expression_bytes),
             ("limits.expression-depth", self.limits.expression_depth),
             ("limits.expression-terms", self.limits.expression_terms),
+            ("limits.regex-bytes", self.limits.regex_bytes),
         ] {
             if number == 0 {
                 faults.push(format!("{name}: must be greater than 0"));
@@ -324,6 +336,7 @@ impl Config {
                 bytes: self.limits.expression_bytes,
                 depth: self.limits.expression_depth,
                 terms: self.limits.expression_terms,
+                regex_bytes: self.limits.regex_bytes,
             },
         }
     }
@@ -410,6 +423,8 @@ impl Reader<'_> {
 
     fn limits(&mut self, args: &LimitArgs, to: &mut Limits) {
         self.set("query.max-samples", &mut to.max_samples, parse_count(&args.max_samples));
+        self.set("limits.series", &mut to.series, parse_count(&args.series));
+        self.set("limits.steps", &mut to.steps, parse_count(&args.steps));
         if let Some(text) = &args.memory {
             self.set("limits.memory", &mut to.memory, duration::parse_bytes(text));
             to.query_memory = to.memory.div_ceil(2);
@@ -421,6 +436,7 @@ impl Reader<'_> {
         self.set("limits.expression-bytes", &mut to.expression_bytes, duration::parse_bytes(&args.expression_bytes));
         self.set("limits.expression-depth", &mut to.expression_depth, parse_count(&args.expression_depth));
         self.set("limits.expression-terms", &mut to.expression_terms, parse_count(&args.expression_terms));
+        self.set("limits.regex-bytes", &mut to.regex_bytes, duration::parse_bytes(&args.regex_bytes));
     }
 
     fn log(&mut self, args: &LogArgs, to: &mut LogConfig) {

@@ -163,6 +163,12 @@ pub struct LimitArgs {
     /// Samples that one query may load: the points of its selectors at all steps, and the raw samples of a series at a time.
     #[arg(long = "query.max-samples", value_name = "N", default_value = "50000000")]
     pub max_samples: String,
+    /// Series that the selectors of one query may find.
+    #[arg(long = "limits.series", value_name = "N", default_value = "20000000")]
+    pub series: String,
+    /// Steps of a range query beyond the first; Prometheus' own limit is the default.
+    #[arg(long = "limits.steps", value_name = "N", default_value = "11000")]
+    pub steps: String,
     /// Memory for the data of all queries [default: three quarters of what the process may use].
     #[arg(long = "limits.memory", value_name = "BYTES")]
     pub memory: Option<String>,
@@ -181,6 +187,9 @@ pub struct LimitArgs {
     /// Parts of an expression.
     #[arg(long = "limits.expression-terms", value_name = "N", default_value = "20000")]
     pub expression_terms: String,
+    /// Memory for the compiled regular expressions of an expression; a single one may take 64 KiB and 64 bytes a character.
+    #[arg(long = "limits.regex-bytes", value_name = "BYTES", default_value = "64MiB")]
+    pub regex_bytes: String,
 }
 
 /// The log.

@@ -179,7 +179,7 @@ impl Querier {
             let driver = Driver {
                 plan_options: self.plan_options(&request),
                 asking: Arc::new(asking),
-                max_samples: self.config.limits.max_samples,
+                limits: self.config.limits.clone(),
                 pool: self.pool.clone(),
                 cancelled: Arc::new(AtomicBool::new(false)),
                 runtime: tokio::runtime::Handle::current(),

@@ -137,7 +137,7 @@ fn nothing_overflows_the_stack() {
             for (what, query) in growing(n) {
                 let found = parse(&query, &all());
                 assert!(found.is_err(), "{n} {what}");
-                let deepest = Limits { depth: usize::MAX, bytes: usize::MAX, terms: usize::MAX };
+                let deepest = Limits { depth: usize::MAX, bytes: usize::MAX, terms: usize::MAX, ..Limits::default() };
                 assert!(
                     parse(&query, &ParseOptions { features: Features::ALL, limits: deepest }).is_err(),
                     "{n} {what}"
@@ -219,7 +219,7 @@ fn a_long_alternation_passes() {
 
 #[test]
 fn work_grows_with_the_length() {
-    let limits = Limits { bytes: 8 << 20, depth: Limits::DEPTH_MAX, terms: 1 << 22 };
+    let limits = Limits { bytes: 8 << 20, depth: Limits::DEPTH_MAX, terms: 1 << 22, ..Limits::default() };
     let options = ParseOptions { features: Features::ALL, limits };
     let repeated = |n: usize| {
         let listed = |item: &str| vec![item; n].join(",");

@@ -15,9 +15,6 @@ use crate::plan::Timeline;
 use crate::promql;
 use crate::querier::{Answer, Choices, Cost, Request};
 
-/// Steps of a range query, at most, beyond the first.
-const STEPS_MAX: i64 = 11_000;
-
 /// `/api/v1/query`.
 pub(super) async fn instant(api: &Api, call: &Call) -> Result<Reply, ApiError> {
     let limit = call.params.limit()?;
@@ -49,7 +46,7 @@ pub(super) fn instant_request(api: &Api, call: &Call) -> Result<Request, String>
 /// The query that the parameters of `/api/v1/query_range` make.
 pub(super) fn range_request(api: &Api, call: &Call) -> Result<Request, String> {
     let params = &call.params;
-    let (timeline, end) = timeline(params)?;
+    let (timeline, end) = timeline(params, api.querier.config.limits.steps)?;
     let (timeout, lookback) = (timeout(api, params)?, lookback(api, params)?);
     check_thanos_only(params)?;
     Ok(Request {
@@ -108,7 +105,7 @@ fn shard(params: &Params) -> Result<Option<Shard>, String> {
 
 /// The steps that `start`, `end` and `step` give, and the end as it was asked for, checked in the order of queryRange in
 /// web/api/v1/api.go.
-fn timeline(params: &Params) -> Result<(Timeline, i64), String> {
+fn timeline(params: &Params, steps_max: usize) -> Result<(Timeline, i64), String> {
     let (start, end) = (params.time("start")?, params.time("end")?);
     let end_before_start = || invalid("end", "end timestamp must not be before start time");
     if end < start {
@@ -122,10 +119,12 @@ fn timeline(params: &Params) -> Result<(Timeline, i64), String> {
     if step <= 0 {
         return Err(step_too_small());
     }
-    if end.since(start) / step > STEPS_MAX {
-        return Err("exceeded maximum resolution of 11,000 points per timeseries. \
-                    Try decreasing the query resolution (?step=XX)"
-            .to_owned());
+    let steps_max = i64::try_from(steps_max).unwrap_or(i64::MAX);
+    if end.since(start) / step > steps_max {
+        return Err(format!(
+            "exceeded maximum resolution of {} points per timeseries. Try decreasing the query resolution (?step=XX)",
+            with_commas(steps_max)
+        ));
     }
     // Prometheus fails with an internal error for steps below 1 ms.
     if step < 1_000_000 {
@@ -133,9 +132,17 @@ fn timeline(params: &Params) -> Result<(Timeline, i64), String> {
     }
     let (start, end, step) = (start.engine_ms(), end.engine_ms(), step / 1_000_000);
     // Times far outside wrap, each by itself.
-    let count = end.checked_sub(start).filter(|range| (0..=step.saturating_mul(2 * STEPS_MAX)).contains(range));
+    let count =
+        end.checked_sub(start).filter(|range| (0..=step.saturating_mul(steps_max.saturating_mul(2))).contains(range));
     let count = count.ok_or_else(end_before_start)? / step + 1;
     Ok((Timeline { start, step, count: count as usize }, end))
+}
+
+/// A number as Prometheus writes its limit: 11,000.
+fn with_commas(number: i64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().filter_map(|group| str::from_utf8(group).ok()).collect();
+    groups.join(",")
 }
 
 /// The time for a query: `timeout`, at most what the operator allows.
@@ -240,7 +247,7 @@ mod tests {
     use super::*;
 
     fn steps(query: &str) -> Result<(Timeline, i64), String> {
-        timeline(&Params::new(None, Some(query)))
+        timeline(&Params::new(None, Some(query)), 11_000)
     }
 
     #[test]
@@ -273,6 +280,10 @@ mod tests {
         ] {
             assert_eq!(steps(query).unwrap_err(), fault, "{query}");
         }
+        let more = |max: usize| timeline(&Params::new(None, Some("start=0&end=1234567&step=1")), max);
+        assert_eq!(more(1_234_567).unwrap().0.count, 1_234_568);
+        assert!(more(1_234_566).unwrap_err().starts_with("exceeded maximum resolution of 1,234,566 points"));
+        assert!(more(99).unwrap_err().starts_with("exceeded maximum resolution of 99 points"));
         assert_eq!(steps("start=0&end=11000&step=1").unwrap().0.count, 11_001);
         assert_eq!(steps("start=0&end=11000.9&step=1").unwrap().0.count, 11_001);
         assert_eq!(

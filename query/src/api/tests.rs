@@ -151,7 +151,13 @@ async fn failures_behind_the_asking_carry_coverage() {
     let partial = "partial; answered=1; asked=2; missing=\"prod-eu-west\"";
     let many = "query processing would load too many samples into memory in query execution";
     type Change = fn(&mut Config);
-    let rows: [(&str, Change, u16, &str); 5] = [
+    let rows: [(&str, Change, u16, &str); 6] = [
+        (
+            "/api/v1/query?query=up&time=1700000060",
+            |config| config.limits.series = 1,
+            422,
+            "more than limits.series=1;",
+        ),
         (DUPLICATE, |_| {}, 422, "found duplicate series for the match group"),
         ("/api/v1/query?query=up&time=1700000060", |config| config.limits.max_samples = 2, 422, many),
         (

@@ -68,6 +68,8 @@ pub struct Limits {
     pub depth: usize,
     /// Expressions, parts of durations, matchers and labels of groupings together.
     pub terms: usize,
+    /// Bytes of its compiled regular expressions.
+    pub regex_bytes: usize,
 }
 
 impl Limits {
@@ -77,7 +79,7 @@ impl Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { bytes: 512 * 1024, depth: 500, terms: 20_000 }
+        Self { bytes: 512 * 1024, depth: 500, terms: 20_000, regex_bytes: 64 << 20 }
     }
 }
 

@@ -106,5 +106,5 @@ fn regular_expressions_are_compiled_once_and_within_a_limit() {
     let large = "[a-z]{500}[0-9]*".repeat(30);
     assert!(matchers(&|i| format!("{}'{large}'", if i % 2 == 0 { "=~" } else { "!~" }), 900).is_ok());
     let error = matchers(&|i| format!("=~'{large}{i}'"), 900).unwrap_err();
-    assert_eq!(error.message, "the regular expressions of the query take more memory than the limit of 64 MiB");
+    assert_eq!(error.message, "the regular expressions of the query take more memory than the limit of 67108864 bytes");
 }

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use masthead_store::fanout::Feed;
 use masthead_store::shard::Shard;
@@ -14,6 +14,7 @@ use super::asking::Asking;
 use super::{Answer, Cost, Request};
 use crate::admission::Slot;
 use crate::annotations::{Annotations, Severity};
+use crate::config::Limits;
 use crate::engine::{self, Context, Input, SampleLimit, Value};
 use crate::error::QueryError;
 use crate::plan::{self, PlanOptions};
@@ -26,7 +27,7 @@ pub(super) struct Driver {
     pub(super) request: Request,
     pub(super) plan_options: PlanOptions,
     pub(super) asking: Arc<Asking>,
-    pub(super) max_samples: usize,
+    pub(super) limits: Limits,
     pub(super) pool: Arc<rayon::ThreadPool>,
     pub(super) cancelled: Arc<AtomicBool>,
     pub(super) runtime: tokio::runtime::Handle,
@@ -68,6 +69,7 @@ impl Driver {
         let start = Instant::now();
         let planned = plan::plan(&self.request.expression, self.request.timeline, &self.plan_options)?;
         let prepared = start.elapsed();
+        let series = Arc::new(AtomicUsize::new(0));
         let input = |select: &Select| -> Box<dyn Input> {
             let _runtime = self.runtime.enter();
             let feed = self.asking.select(select.clone());
@@ -77,6 +79,8 @@ impl Driver {
                 alive: alive.clone(),
                 runtime: self.runtime.clone(),
                 shard: self.request.choices.shard.clone(),
+                series: series.clone(),
+                series_max: self.limits.series,
             })
         };
         let inputs = planned.selects.iter().map(input).collect();
@@ -85,7 +89,7 @@ impl Driver {
             budget: self.asking.budget.clone(),
             cancelled: self.cancelled.clone(),
             annotations: &annotations,
-            samples: SampleLimit::new(self.max_samples),
+            samples: SampleLimit::new(self.limits.max_samples),
             pool: Some(self.pool.clone()),
         };
         let value = engine::evaluate(&planned, inputs, &context)?;
@@ -111,6 +115,10 @@ struct FeedInput {
     runtime: tokio::runtime::Handle,
     /// Other series are left out.
     shard: Option<Shard>,
+    /// Series that all feeds of the query have given.
+    series: Arc<AtomicUsize>,
+    /// How many they may give.
+    series_max: usize,
 }
 
 impl Input for FeedInput {
@@ -123,17 +131,21 @@ impl Input for FeedInput {
                 batch = feed.next() => Ok(batch?),
             }
         })?;
-        match (batch, &self.shard) {
-            (None, _) => {
-                self.asking.refuse_incomplete()?;
-                Ok(None)
-            }
-            (Some(mut batch), Some(shard)) => {
-                batch.series.retain(|series| shard.holds(&series.labels));
-                Ok(Some(batch))
-            }
-            (batch, None) => Ok(batch),
+        let Some(mut batch) = batch else {
+            self.asking.refuse_incomplete()?;
+            return Ok(None);
+        };
+        if let Some(shard) = &self.shard {
+            batch.series.retain(|series| shard.holds(&series.labels));
         }
+        let found = self.series.fetch_add(batch.series.len(), Ordering::Relaxed) + batch.series.len();
+        if found > self.series_max {
+            let limit = self.series_max;
+            return Err(QueryError::Execution(format!(
+                "query found too many series: more than limits.series={limit}; select fewer, or raise the limit"
+            )));
+        }
+        Ok(Some(batch))
     }
 }
 

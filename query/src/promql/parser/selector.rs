@@ -8,9 +8,6 @@ use super::super::quote::{into_text, unquote};
 use super::super::token::{Kind, Token};
 use super::{Node, Parsed, Parser, Stop, fault};
 
-/// Bytes that the regular expressions of a query may take.
-const COMPILED_BYTES_MAX: usize = 64 << 20;
-
 impl Parser<'_> {
     /// A whole selector, as `match[]` takes it.
     pub(in super::super) fn parse_selector(&mut self) -> Result<Vec<Matcher>, Fault> {
@@ -111,9 +108,11 @@ impl Parser<'_> {
         }
         let matcher = Matcher::new(name, op, &value)?;
         self.compiled_bytes += matcher.size_bytes();
-        if self.compiled_bytes > COMPILED_BYTES_MAX {
-            let limit = COMPILED_BYTES_MAX >> 20;
-            return Err(format!("the regular expressions of the query take more memory than the limit of {limit} MiB"));
+        let limit = self.limits.regex_bytes;
+        if self.compiled_bytes > limit {
+            return Err(format!(
+                "the regular expressions of the query take more memory than the limit of {limit} bytes"
+            ));
         }
         self.compiled.insert(value, matcher.clone());
         Ok(matcher)
