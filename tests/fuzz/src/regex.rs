@@ -12,7 +12,8 @@ pub fn run(data: &[u8]) {
     let matcher = Matcher::new("label", MatchOp::Regex, pattern);
     if let Ok(regex) = &regex {
         if let Some(groups) = regex.captures(text) {
-            assert_eq!(groups.get(0), Some(text), "{pattern:?} matches a part of {text:?}");
+            // `a)|(b` is valid where it is wrapped, and matches parts of a text then.
+            assert!(matcher.is_err() || groups.get(0) == Some(text), "{pattern:?} matches a part of {text:?}");
             groups.expand("$1 ${2} $name $$", &mut String::new());
         }
         assert_eq!(regex.captures(text).is_some(), regex.is_match(text), "{pattern:?} {text:?}");
