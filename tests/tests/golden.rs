@@ -18,18 +18,25 @@ fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-fn start(blocks: &Path, features: &[String], threads: usize) -> Server {
-    let mut flags = vec![format!("--blocks={}", blocks.display()), format!("--query.threads={threads}")];
+/// A server over `source`, a flag.
+fn start(source: String, features: &[String], threads: usize) -> Server {
+    let mut flags = vec![source, format!("--query.threads={threads}")];
     if !features.is_empty() {
         flags.push(format!("--enable-feature={}", features.join(",")));
     }
-    Server::masthead_under([("TOKIO_WORKER_THREADS", threads.to_string())], flags).expect("a server over blocks")
+    Server::masthead_under([("TOKIO_WORKER_THREADS", threads.to_string())], flags).expect("a server")
+}
+
+fn over_blocks(blocks: &Path, features: &[String], threads: usize) -> Server {
+    start(format!("--blocks={}", blocks.display()), features, threads)
 }
 
 /// What is asked of one file of questions.
 struct Asked {
-    /// One for each of [`THREADS`].
+    /// One for each of [`THREADS`], over the blocks.
     servers: Vec<Server>,
+    /// Over the first one's StoreAPI.
+    behind: Server,
     /// Over what the first one chooses where blocks disagree.
     chosen: Option<Server>,
 }
@@ -44,6 +51,10 @@ impl Asked {
                 return Err(format!("other bytes with {threads} threads: {}", String::from_utf8_lossy(&other.bytes)));
             }
         }
+        let behind = question.ask(&self.behind)?;
+        if (behind.status, &behind.bytes) != (answer.status, &answer.bytes) {
+            return Err(format!("other bytes over StoreAPI: {}", String::from_utf8_lossy(&behind.bytes)));
+        }
         match &self.chosen {
             Some(chosen) if question.conflict => held::same(&answer, &question.ask(chosen)?),
             _ if question.conflict => Err("nobody knows what the blocks hold".to_owned()),
@@ -55,16 +66,17 @@ impl Asked {
 /// Asks all questions of a file.
 fn ask_all(path: &Path, name: &str) -> Vec<Outcome> {
     let set = questions(path).expect("recorded questions");
-    let servers: Vec<Server> = THREADS.iter().map(|threads| start(&set.data, &set.flags, *threads)).collect();
+    let servers: Vec<Server> = THREADS.iter().map(|threads| over_blocks(&set.data, &set.flags, *threads)).collect();
+    let behind = start(format!("--endpoint={}", servers[0].grpc_address), &set.flags, 2);
     let folder = tempfile::tempdir().expect("a folder");
     let chosen = set.questions.iter().any(|question| question.conflict).then(|| {
         let held = Held::read(&set.data).expect("readable blocks");
         let samples = held.chosen(&servers[0]).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert!(samples.len() >= 6, "{name}: only {} series are judged", samples.len());
         held::write(folder.path(), &samples).expect("a block of what was chosen");
-        start(folder.path(), &set.flags, 1)
+        over_blocks(folder.path(), &set.flags, 1)
     });
-    let asked = Asked { servers, chosen };
+    let asked = Asked { servers, behind, chosen };
     let outcome = |question: &Question| {
         let failure = asked.ask(question).err();
         (format!("{name}:{}", question.line), failure.map(|reason| format!("{}: {reason}", question.text())))
@@ -72,7 +84,8 @@ fn ask_all(path: &Path, name: &str) -> Vec<Outcome> {
     set.questions.iter().map(outcome).collect()
 }
 
-/// Every recorded question, but for those in the ledger, is answered as Prometheus answered it.
+/// Every recorded question, but for those in the ledger, is answered as Prometheus answered it, over the blocks and over
+/// a StoreAPI server of theirs.
 #[test]
 fn answers_are_those_of_prometheus() {
     let root = here("golden/prometheus-3.14");

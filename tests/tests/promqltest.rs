@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use masthead_store::testing::shared;
 use masthead_tests::ledger::{Ledger, Outcome};
-use masthead_tests::promqltest::{self, Evaluator, Memory, Stores};
+use masthead_tests::promqltest::{self, Blocks, Evaluator, Memory, Stores};
 
 fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -56,4 +56,14 @@ fn own_scripts_pass_over_stores() {
 #[test]
 fn shared_scripts_pass_over_stores() {
     shared_scripts_pass(&mut Stores::start().expect("servers on loopback"));
+}
+
+#[test]
+fn own_scripts_pass_over_blocks() {
+    own_scripts_pass(&mut Blocks::new().expect("a runtime"));
+}
+
+#[test]
+fn shared_scripts_pass_over_blocks() {
+    shared_scripts_pass(&mut Blocks::new().expect("a runtime"));
 }

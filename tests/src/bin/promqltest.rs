@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
-use masthead_tests::promqltest::{self, Evaluator, Memory, Stores};
+use masthead_tests::promqltest::{self, Blocks, Evaluator, Memory, Stores};
 
 /// Runs Prometheus' `.test` scripts.
 #[derive(Parser)]
@@ -26,16 +26,20 @@ enum Via {
     Memory,
     /// Three StoreAPI servers on loopback with two replicas each.
     Stores,
+    /// Blocks on disk.
+    Blocks,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let mut evaluator: Box<dyn Evaluator> = match arguments.via {
-        Via::Memory => Box::new(Memory::default()),
-        Via::Stores => match Stores::start() {
-            Ok(stores) => Box::new(stores),
-            Err(error) => return fail(&error),
-        },
+    let evaluator: Result<Box<dyn Evaluator>, String> = match arguments.via {
+        Via::Memory => Ok(Box::new(Memory::default())),
+        Via::Stores => Stores::start().map(|stores| Box::new(stores) as _),
+        Via::Blocks => Blocks::new().map(|blocks| Box::new(blocks) as _),
+    };
+    let mut evaluator = match evaluator {
+        Ok(evaluator) => evaluator,
+        Err(error) => return fail(&error),
     };
     let files = match promqltest::scripts(&arguments.paths) {
         Ok(files) => files,

@@ -10,6 +10,7 @@ use masthead_query::plan::Timeline;
 use masthead_store::Millis;
 
 mod at;
+mod blocks;
 mod case;
 mod compare;
 mod custom_buckets;
@@ -19,6 +20,7 @@ mod script;
 mod series;
 mod stores;
 
+pub use blocks::Blocks;
 pub use data::Data;
 pub use memory::Memory;
 pub use script::{Command, Eval, Script, parse};

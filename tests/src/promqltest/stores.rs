@@ -45,11 +45,7 @@ pub struct Stores {
 impl Stores {
     /// Starts the servers and connects to them.
     pub fn start() -> Result<Self, String> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .map_err(|error| format!("start a runtime: {error}"))?;
+        let runtime = runtime()?;
         let (mut slots, mut peers) = (Vec::new(), Vec::new());
         for _ in 0..SERVERS {
             let slot = Slot::default();
@@ -80,7 +76,7 @@ impl Evaluator for Stores {
             let split = Split::of(&samples);
             for (server, replicas) in parts.iter_mut().enumerate() {
                 for (replica, series) in replicas.iter_mut().enumerate() {
-                    let part = filtered(&samples, |index| split.holds(server, replica, index));
+                    let part = filtered(&samples, |index, _| split.holds(server, replica, index));
                     if !part.is_empty() {
                         series.push((labels.clone(), part));
                     }
@@ -104,13 +100,29 @@ impl Evaluator for Stores {
 
     fn ask(&self, question: &Question<'_>) -> Result<Answer, Failure> {
         let stores: Vec<Arc<dyn Store>> = self.peers.iter().map(|peer| Arc::clone(peer) as Arc<dyn Store>).collect();
-        let options =
-            FanOutOptions { buffer_bytes: 4 << 20, response_timeout: TIMEOUT, deadline: Instant::now() + TIMEOUT };
-        let _guard = self.runtime.enter();
-        memory::evaluate(question, &[REPLICA.into()], |select, budget| {
-            Box::new(Fed(Some(fan_out(&stores, Arc::new(select.clone()), budget, &options))))
-        })
+        ask(&self.runtime, &stores, &[REPLICA.into()], question)
     }
+}
+
+/// Asks all of `stores` at once.
+pub(super) fn ask(
+    runtime: &Runtime,
+    stores: &[Arc<dyn Store>],
+    replica_labels: &[Box<str>],
+    question: &Question<'_>,
+) -> Result<Answer, Failure> {
+    let options =
+        FanOutOptions { buffer_bytes: 4 << 20, response_timeout: TIMEOUT, deadline: Instant::now() + TIMEOUT };
+    let _guard = runtime.enter();
+    memory::evaluate(question, replica_labels, |select, budget| {
+        Box::new(Fed(Some(fan_out(stores, Arc::new(select.clone()), budget, &options))))
+    })
+}
+
+/// A runtime for servers and stores.
+pub(super) fn runtime() -> Result<Runtime, String> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(2).enable_all().build().map_err(|error| format!("start a runtime: {error}"))
 }
 
 /// A feed to its end, at which no store may be missing.
@@ -155,12 +167,12 @@ impl Split {
     }
 }
 
-/// The samples whose index in time is kept.
-fn filtered(samples: &Samples, keep: impl Fn(usize) -> bool) -> Samples {
+/// The samples that are kept, by their index in time and their time.
+pub(super) fn filtered(samples: &Samples, keep: impl Fn(usize, Millis) -> bool) -> Samples {
     let mut times: Vec<Millis> =
         samples.timestamps.iter().copied().chain(samples.histograms.iter().map(|sample| sample.timestamp)).collect();
     times.sort_unstable();
-    let kept = |time: Millis| keep(times.partition_point(|have| *have < time));
+    let kept = |time: Millis| keep(times.partition_point(|have| *have < time), time);
     let mut part = Samples::default();
     for (i, time) in samples.timestamps.iter().enumerate() {
         if kept(*time) {
