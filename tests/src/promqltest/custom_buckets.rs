@@ -4,14 +4,11 @@
 use std::collections::BTreeMap;
 
 use masthead_query::promql::series::SequenceValue;
-use masthead_store::histogram::{Histogram, Span};
+use masthead_store::histogram::{CUSTOM_SCHEMA, Histogram, Span};
 use masthead_store::labels::METRIC_NAME;
 use masthead_store::{Labels, LabelsBuilder, Millis};
 
 use super::data::Points;
-
-/// Schema of histograms with custom bounds.
-const CUSTOM: i32 = -53;
 
 /// The parts of one classic histogram at one time.
 #[derive(Debug, Default)]
@@ -83,15 +80,20 @@ impl Classic {
         if below != count {
             return Err(format!("count mismatch: {count} in all and {below} in the buckets"));
         }
-        Ok(Histogram {
-            schema: CUSTOM,
+        let mut native = Histogram {
+            schema: CUSTOM_SCHEMA,
             count,
             sum: self.sum,
             positive_spans: vec![Span { offset: 0, length: counts.len() as u32 }],
             positive_buckets: counts,
             custom_bounds: self.buckets.iter().map(|(bound, _)| *bound).filter(|bound| bound.is_finite()).collect(),
             ..Histogram::default()
-        })
+        };
+        let whole = |value: &f64| value.fract() == 0.0;
+        let empty_max = if whole(&count) && native.positive_buckets.iter().all(whole) { 2 } else { 0 };
+        native.compact(empty_max);
+        native.validate().map_err(|error| error.to_string())?;
+        Ok(native)
     }
 }
 

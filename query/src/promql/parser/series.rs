@@ -7,7 +7,7 @@ use masthead_store::samples::STALE;
 
 use super::super::ast::{BinaryOp, Span};
 use super::super::error::Fault;
-use super::super::series::{SequenceValue, sequence};
+use super::super::series::{Combine, SequenceValue, sequence};
 use super::super::token::{HistogramKey, Kind, Token};
 use super::{Parsed, Parser, Stop, fault};
 
@@ -158,9 +158,9 @@ impl Parser<'_> {
 
     fn histogram_item(&mut self, values: &mut Vec<SequenceValue>) -> Parsed<()> {
         let (base, mut hinted) = self.histogram()?;
-        let sign = match self.peek()?.kind {
-            Kind::Operator(BinaryOp::Add) => 1.0,
-            Kind::Operator(BinaryOp::Sub) => -1.0,
+        let combine: Combine = match self.peek()?.kind {
+            Kind::Operator(BinaryOp::Add) => Histogram::add,
+            Kind::Operator(BinaryOp::Sub) => Histogram::sub,
             Kind::Times => {
                 self.next()?;
                 let count = self.repetitions()? + 1;
@@ -179,7 +179,7 @@ impl Parser<'_> {
         self.expect(Kind::Times)?;
         let count = self.repetitions()?;
         let span = self.last.span;
-        let sequence = sequence(base, &change, sign, count).map_err(|message| fault(span, message))?;
+        let sequence = sequence(base, &change, combine, count).map_err(|message| fault(span, message))?;
         values.extend(sequence.into_iter().map(|histogram| described(histogram, hinted)));
         Ok(())
     }

@@ -107,6 +107,13 @@ fn histograms_add_up() {
     let custom = "{{schema:-53 custom_values:[1 2] buckets:[1 2 3] count:6}}";
     let sum = histograms(&format!("{custom}+{custom}x3")).pop().unwrap();
     assert_eq!((sum.count, sum.custom_bounds), (24.0, vec![1.0, 2.0]));
+    // Bounds in common stay, and zero buckets reach as far as the wider one.
+    let other = "{{schema:-53 custom_values:[2 5] buckets:[4 5 6] count:15}}";
+    let sum = histograms(&format!("{custom}-{other}x1")).pop().unwrap();
+    assert_eq!((sum.count, sum.positive_buckets, sum.custom_bounds), (-9.0, vec![-1.0, -8.0], vec![2.0]));
+    let zero =
+        histograms("{{z_bucket:1 z_bucket_w:0.5 buckets:[2 4] offset:0}}+{{z_bucket:8 z_bucket_w:1}}x1").pop().unwrap();
+    assert_eq!((zero.zero_threshold, zero.zero_count, zero.positive_buckets), (1.0, 11.0, vec![4.0]));
 }
 
 #[test]
@@ -134,8 +141,8 @@ fn errors_are_those_of_prometheus() {
             "1:63: parse error: error combining histograms: cannot merge from schema 0 to 1",
         ),
         (
-            "{} {{z_bucket_w:1}}+{{z_bucket_w:2}}x2",
-            "1:38: parse error: not supported yet: combining histograms of different zero thresholds",
+            "{} {{schema:-53 custom_values:[1] buckets:[1]}}+{{buckets:[1]}}x2",
+            "1:65: parse error: cannot apply this operation on histograms with a mix of exponential and custom bucket schemas",
         ),
         ("m 1x9999999999", "1:5: parse error: the series has more values than the limit of 1000000"),
     ] {
