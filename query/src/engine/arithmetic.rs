@@ -1,5 +1,11 @@
-//! The operators between two floats.
+//! The operators between two samples, and what they have to tell.
 
+use std::sync::Arc;
+
+use masthead_store::histogram::{CounterResetHint, Histogram, Trim};
+
+use super::Context;
+use crate::annotations::{Place, Severity};
 use crate::go_math;
 use crate::promql::ast::BinaryOp;
 
@@ -40,13 +46,157 @@ pub(super) fn operation(op: BinaryOp) -> Operation {
     }
 }
 
-/// The info about an operator that floats do not have.
-pub(super) fn trim_info(sign: &str) -> String {
-    format!("PromQL info: incompatible sample types encountered for binary operator \"{sign}\": float {sign} float")
+/// A sample on one side of an operator.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Operand<'a> {
+    /// A float.
+    Float(f64),
+    /// A native histogram.
+    Histogram(&'a Arc<Histogram>),
+}
+
+/// What an operator gives where a histogram is on either side.
+#[derive(Debug, PartialEq)]
+pub(super) struct Outcome {
+    /// The result; None where a comparison does not hold.
+    pub(super) histogram: Option<Arc<Histogram>>,
+    /// What there is to tell.
+    pub(super) finding: Option<Finding>,
+}
+
+/// What an operator has to tell about one pair of samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Finding {
+    /// The operator does not go with these kinds: left and right.
+    Kinds(&'static str, &'static str),
+    /// Exponential buckets met custom bounds.
+    Layouts,
+    /// One operand was said to be reset, the other not to be. Holds what was done with them.
+    Resets(&'static str),
+    /// Custom bounds differed. Holds what was done with them.
+    Bounds(&'static str),
+}
+
+/// What `op` gives for two samples of which one at least is a histogram. An error means no result. (vectorElemBinop in
+/// promql/engine.go.)
+pub(super) fn of_histograms(op: BinaryOp, left: Operand<'_>, right: Operand<'_>) -> Result<Outcome, Finding> {
+    use Operand::{Float, Histogram};
+    match (left, op, right) {
+        (Histogram(a), BinaryOp::Add | BinaryOp::Sub, Histogram(b)) => combined(op, a, b),
+        (Histogram(a), BinaryOp::Equal, Histogram(b)) => Ok(kept_if(a.equals(b), a)),
+        (Histogram(a), BinaryOp::NotEqual, Histogram(b)) => Ok(kept_if(!a.equals(b), a)),
+        (Histogram(of), BinaryOp::Mul, Float(by)) | (Float(by), BinaryOp::Mul, Histogram(of)) => {
+            Ok(changed(of, |of| {
+                of.mul(by);
+                of.compact(0);
+            }))
+        }
+        (Histogram(of), BinaryOp::Div, Float(by)) => Ok(changed(of, |of| {
+            of.div(by);
+            of.compact(0);
+        })),
+        (Histogram(of), BinaryOp::TrimUpper, Float(at)) => Ok(changed(of, |of| of.trim(at, Trim::Upper))),
+        (Histogram(of), BinaryOp::TrimLower, Float(at)) => Ok(changed(of, |of| of.trim(at, Trim::Lower))),
+        _ => Err(Finding::Kinds(left.kind(), right.kind())),
+    }
+}
+
+fn combined(op: BinaryOp, a: &Histogram, b: &Histogram) -> Result<Outcome, Finding> {
+    let mut result = a.clone();
+    let (done, what) = match op {
+        BinaryOp::Sub => (result.sub(b), "subtraction"),
+        _ => (result.add(b), "addition"),
+    };
+    let done = done.map_err(|_| Finding::Layouts)?;
+    // Upstream drops the result with this warning, though it has one.
+    if done.reset_collision {
+        return Err(Finding::Resets(what));
+    }
+    if op == BinaryOp::Sub {
+        result.counter_reset_hint = CounterResetHint::Gauge;
+    }
+    result.compact(0);
+    Ok(Outcome { histogram: Some(Arc::new(result)), finding: done.bounds_reconciled.then_some(Finding::Bounds(what)) })
+}
+
+fn kept_if(holds: bool, histogram: &Arc<Histogram>) -> Outcome {
+    Outcome { histogram: holds.then(|| Arc::clone(histogram)), finding: None }
+}
+
+fn changed(of: &Histogram, change: impl FnOnce(&mut Histogram)) -> Outcome {
+    let mut result = of.clone();
+    change(&mut result);
+    Outcome { histogram: Some(Arc::new(result)), finding: None }
+}
+
+impl Operand<'_> {
+    fn kind(self) -> &'static str {
+        match self {
+            Operand::Float(_) => FLOAT,
+            Operand::Histogram(_) => "histogram",
+        }
+    }
+}
+
+const FLOAT: &str = "float";
+
+impl Finding {
+    /// A trim operator met two floats.
+    pub(super) const FLOATS: Self = Self::Kinds(FLOAT, FLOAT);
+
+    fn text(self, op: BinaryOp) -> (Severity, String) {
+        let op = op.as_str();
+        match self {
+            Self::Kinds(left, right) => {
+                let text = "incompatible sample types encountered for binary operator";
+                (Severity::Info, format!("PromQL info: {text} \"{op}\": {left} {op} {right}"))
+            }
+            Self::Layouts => {
+                let text = "incompatible bucket layout encountered for binary operator";
+                (Severity::Warning, format!("PromQL warning: {text} {op}"))
+            }
+            Self::Resets(what) => {
+                (Severity::Warning, format!("PromQL warning: conflicting counter resets during histogram {what}"))
+            }
+            Self::Bounds(what) => {
+                (Severity::Info, format!("PromQL info: mismatched custom buckets were reconciled during {what}"))
+            }
+        }
+    }
+}
+
+/// The findings of one operator. At each step only the last one is told, as upstream.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    last: Vec<Option<Finding>>,
+}
+
+impl Findings {
+    /// Notes a finding about a step.
+    pub(super) fn note(&mut self, step: usize, finding: Finding) {
+        if self.last.len() <= step {
+            self.last.resize(step + 1, None);
+        }
+        self.last[step] = Some(finding);
+    }
+
+    /// Tells what was found, and forgets it.
+    pub(super) fn report(&mut self, op: BinaryOp, place: Place, cx: &Context<'_>) {
+        let mut told: Vec<Finding> = Vec::new();
+        for finding in std::mem::take(&mut self.last).into_iter().flatten() {
+            if !told.contains(&finding) {
+                told.push(finding);
+                let (severity, text) = finding.text(op);
+                cx.annotations.add(severity, text, place);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use masthead_store::histogram::Span;
+
     use super::*;
 
     #[test]
@@ -56,5 +206,51 @@ mod tests {
         let Operation::Arithmetic(power) = operation(BinaryOp::Pow) else { panic!("^ is arithmetic") };
         assert_eq!((power(1.0, f64::NAN), power(f64::NAN, 0.0)), (1.0, 1.0));
         assert!(power(-8.0, 1.0 / 3.0).is_nan());
+    }
+
+    /// Each operator with each mix of kinds: its text with a float and a histogram on the left, or what it gives.
+    #[test]
+    fn operators_want_their_kinds() {
+        let histogram = |count: f64, hint| {
+            Arc::new(Histogram {
+                counter_reset_hint: hint,
+                count,
+                positive_spans: vec![Span { offset: 0, length: 1 }],
+                positive_buckets: vec![count],
+                ..Histogram::default()
+            })
+        };
+        let (four, two) = (histogram(4.0, CounterResetHint::Reset), histogram(2.0, CounterResetHint::Unknown));
+        let of = |op, left, right| match of_histograms(op, left, right) {
+            Ok(Outcome { histogram, .. }) => histogram.map_or("-".into(), |h| h.count.to_string()),
+            Err(finding) => finding.text(op).1.rsplit_once(": ").expect("kinds").1.to_owned(),
+        };
+        let (float, a, b) = (Operand::Float(2.0), Operand::Histogram(&four), Operand::Histogram(&two));
+        let rows = [
+            (BinaryOp::Add, "float + histogram", "histogram + float", "6"),
+            (BinaryOp::Sub, "float - histogram", "histogram - float", "2"),
+            (BinaryOp::Mul, "8", "8", "histogram * histogram"),
+            (BinaryOp::Div, "float / histogram", "2", "histogram / histogram"),
+            (BinaryOp::Pow, "float ^ histogram", "histogram ^ float", "histogram ^ histogram"),
+            (BinaryOp::Equal, "float == histogram", "histogram == float", "-"),
+            (BinaryOp::NotEqual, "float != histogram", "histogram != float", "4"),
+            (BinaryOp::Less, "float < histogram", "histogram < float", "histogram < histogram"),
+            (BinaryOp::TrimUpper, "float </ histogram", "4", "histogram </ histogram"),
+            (BinaryOp::TrimLower, "float >/ histogram", "0", "histogram >/ histogram"),
+        ];
+        for (op, float_left, float_right, both) in rows {
+            assert_eq!([of(op, float, a), of(op, a, float), of(op, a, b)], [float_left, float_right, both], "{op:?}");
+        }
+        let not = histogram(1.0, CounterResetHint::NotReset);
+        assert_eq!(of_histograms(BinaryOp::Add, a, Operand::Histogram(&not)), Err(Finding::Resets("addition")));
+    }
+
+    #[test]
+    fn the_last_finding_of_a_step_is_told() {
+        let mut findings = Findings::default();
+        findings.note(2, Finding::FLOATS);
+        findings.note(2, Finding::Layouts);
+        findings.note(0, Finding::Bounds("addition"));
+        assert_eq!(findings.last, [Some(Finding::Bounds("addition")), None, Some(Finding::Layouts)]);
     }
 }

@@ -1,8 +1,11 @@
-//! Functions of classic histograms, whose buckets are series of their own with an upper bound in the label `le`.
+//! Quantiles and fractions of histograms: classic ones, whose buckets are series of their own with an upper bound in the label
+//! `le`, and native ones. Where a histogram comes in both forms at a step, neither is used.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use masthead_store::histogram::Histogram;
 use masthead_store::labels::BUCKET_LABEL;
 use masthead_store::{Grouping, Labels, LabelsBuilder, Reservation};
 
@@ -11,7 +14,7 @@ use super::buckets::{Bucket, Fix, bucket_fraction, bucket_quantile};
 use super::go_sort::go_sort;
 use super::groups::Groups;
 use super::quantile::invalid_quantile;
-use super::{Context, Operator, Source, scalar_values};
+use super::{Context, Operator, Source, native_histogram, scalar_values};
 use crate::annotations::{Details, Severity};
 use crate::error::QueryError;
 use crate::go_float;
@@ -27,11 +30,17 @@ pub(super) struct ClassicHistogram {
     results: Option<Drain>,
 }
 
-/// The buckets of one histogram, ascending by bound.
-struct Histogram {
+/// The buckets of one classic histogram, ascending by bound.
+struct Classic {
     labels: Labels,
     /// Upper bound, and the counts at the steps.
     buckets: Vec<(f64, Vec<f64>)>,
+}
+
+/// The native histograms of one series, ascending by step.
+struct Native {
+    labels: Labels,
+    histograms: Vec<(u32, Arc<Histogram>)>,
 }
 
 impl ClassicHistogram {
@@ -48,31 +57,33 @@ impl ClassicHistogram {
             self.check_quantiles(&args, cx);
         }
         let (rows, _held) = collect(input, cx, "buckets of histograms")?;
-        let histograms = self.group(rows, cx);
+        let (natives, classics) = self.group(rows, cx);
         let steps = self.timeline.count;
         let per = if self.node.function == HistogramFunction::Fraction { 1 } else { args.len() };
-        let mut held = cx.budget.reserve("results of histograms", histograms.len() * per * row_bytes(steps))?;
+        let results = (natives.len() + classics.len()) * per;
+        let mut held = cx.budget.reserve("results of histograms", results * row_bytes(steps))?;
+        let mut notes = BTreeSet::new();
         let mut forced = Forced::default();
+        let native = natives.iter().map(|native| (&native.labels, self.native_columns(native, &args, &mut notes)));
+        let mut columns: Vec<(&Labels, Vec<Vec<f64>>)> = native.collect();
+        columns.extend(
+            classics.iter().map(|classic| (&classic.labels, self.classic_columns(classic, &args, &mut forced))),
+        );
         let mut out = Vec::new();
-        for histogram in histograms {
+        for (labels, columns) in columns {
             match &self.node.function {
-                HistogramFunction::Fraction => {
-                    let columns = self.columns(1, &histogram, |step, buckets, columns| {
-                        columns[0][step] = bucket_fraction(args[0][step], args[1][step], buckets);
-                    });
-                    out.extend(columns.into_iter().map(|values| self.row(histogram.labels.clone(), values)));
-                }
-                HistogramFunction::Quantile => {
-                    let columns = self.quantiles(&histogram, &args, &mut forced);
-                    out.extend(columns.into_iter().map(|values| self.row(histogram.labels.clone(), values)));
+                HistogramFunction::Fraction | HistogramFunction::Quantile => {
+                    out.extend(columns.into_iter().map(|values| self.row(labels.clone(), values)));
                 }
                 HistogramFunction::Quantiles { label } => {
-                    let columns = self.quantiles(&histogram, &args, &mut forced);
                     for (values, quantiles) in columns.iter().zip(&args) {
-                        out.extend(self.labelled(&histogram.labels, label, (quantiles, values), &mut held)?);
+                        out.extend(self.labelled(labels, label, (quantiles, values), &mut held)?);
                     }
                 }
             }
+        }
+        for text in notes {
+            cx.annotations.add(Severity::Info, text, self.node.input_place);
         }
         forced.annotate(&self.node, self.timeline, cx);
         Ok(Drain::new(out, steps, held))
@@ -90,11 +101,19 @@ impl ClassicHistogram {
         }
     }
 
-    /// Puts the buckets of each histogram together. A bound that is no number loses its bucket.
-    fn group(&self, rows: Vec<Row>, cx: &Context<'_>) -> Vec<Histogram> {
+    /// Puts the buckets of each classic histogram together, and native histograms aside. A bound that is no number loses its
+    /// bucket. (resetHistograms in promql/engine.go.)
+    fn group(&self, rows: Vec<Row>, cx: &Context<'_>) -> (Vec<Native>, Vec<Classic>) {
         let mut groups = Groups::new(Grouping::Without(vec![BUCKET_LABEL.into()]));
-        let mut histograms: Vec<Histogram> = Vec::new();
+        let (mut natives, mut classics): (Vec<Native>, Vec<Classic>) = Default::default();
         for row in rows {
+            if !row.histograms.is_empty() {
+                let has_floats = row.values.iter().any(|value| !is_absent(*value));
+                natives.push(Native { labels: row.labels.clone(), histograms: row.histograms });
+                if !has_floats {
+                    continue;
+                }
+            }
             let bound = row.labels.value(BUCKET_LABEL);
             let Ok(upper) = go_float::parse(bound) else {
                 let mut text = format!(
@@ -107,14 +126,23 @@ impl ClassicHistogram {
             };
             let (group, new) = groups.insert(&row.labels);
             if new {
-                histograms.push(Histogram { labels: groups.labels(group), buckets: Vec::new() });
+                classics.push(Classic { labels: groups.labels(group), buckets: Vec::new() });
             }
-            histograms[group].buckets.push((upper, row.values));
+            classics[group].buckets.push((upper, row.values));
         }
-        for histogram in &mut histograms {
-            go_sort(&mut histogram.buckets, |a, b| a.0 < b.0, |a, b| a.0.total_cmp(&b.0));
+        for classic in &mut classics {
+            go_sort(&mut classic.buckets, |a, b| a.0 < b.0, |a, b| a.0.total_cmp(&b.0));
         }
-        histograms
+        for native in natives.iter_mut().filter(|native| native.labels.get(BUCKET_LABEL).is_none()) {
+            if let Some(group) = groups.find(&native.labels)
+                && native.leave_out_mixed(&mut classics[group])
+            {
+                let text = "PromQL warning: vector contains a mix of classic and native histograms";
+                let text = text.to_owned() + &self.for_metric(&native.labels);
+                cx.annotations.add(Severity::Warning, text, self.node.input_place);
+            }
+        }
+        (natives, classics)
     }
 
     /// The end of an annotation. Only with delayed name removal do buckets still have a name for certain.
@@ -127,38 +155,59 @@ impl ClassicHistogram {
         }
     }
 
-    /// `count` columns, with what `compute` gives at each step at which the histogram has buckets.
-    fn columns(
-        &self,
-        count: usize,
-        histogram: &Histogram,
-        mut compute: impl FnMut(usize, &mut Vec<Bucket>, &mut [Vec<f64>]),
-    ) -> Vec<Vec<f64>> {
-        let mut columns = vec![vec![ABSENT; self.timeline.count]; count];
+    /// A column for each quantile, or one for the fraction, with [`ABSENT`] at the steps without buckets. The first of several
+    /// quantiles mends the buckets of a step for the others, as upstream.
+    fn classic_columns(&self, classic: &Classic, args: &[&[f64]], forced: &mut Forced) -> Vec<Vec<f64>> {
+        let name = self.for_metric(&classic.labels);
+        let mut columns = self.empty_columns(args);
         let mut buckets = Vec::new();
         for step in 0..self.timeline.count {
             buckets.clear();
-            let present = histogram.buckets.iter().filter(|(_, counts)| !is_absent(counts[step]));
+            let present = classic.buckets.iter().filter(|(_, counts)| !is_absent(counts[step]));
             buckets.extend(present.map(|(upper, counts)| Bucket { upper: *upper, count: counts[step] }));
-            if !buckets.is_empty() {
-                compute(step, &mut buckets, &mut columns);
+            if buckets.is_empty() {
+                continue;
             }
-        }
-        columns
-    }
-
-    /// A column for each of some quantiles. The first of them mends the buckets of a step for the others, as upstream.
-    fn quantiles(&self, histogram: &Histogram, quantiles: &[&[f64]], forced: &mut Forced) -> Vec<Vec<f64>> {
-        let name = self.for_metric(&histogram.labels);
-        self.columns(quantiles.len(), histogram, |step, buckets, columns| {
-            for (column, quantiles) in columns.iter_mut().zip(quantiles) {
-                let (value, fix) = bucket_quantile(quantiles[step], buckets);
+            if self.node.function == HistogramFunction::Fraction {
+                columns[0][step] = bucket_fraction(args[0][step], args[1][step], &mut buckets);
+                continue;
+            }
+            for (column, quantiles) in columns.iter_mut().zip(args) {
+                let (value, fix) = bucket_quantile(quantiles[step], &mut buckets);
                 column[step] = value;
                 if let Some(fix) = fix {
                     forced.add(&name, step, &fix);
                 }
             }
-        })
+        }
+        columns
+    }
+
+    /// As [`ClassicHistogram::classic_columns`], of native histograms. Texts of infos go to `notes`.
+    fn native_columns(&self, native: &Native, args: &[&[f64]], notes: &mut BTreeSet<String>) -> Vec<Vec<f64>> {
+        let mut columns = self.empty_columns(args);
+        let mut found = BTreeSet::new();
+        for (step, histogram) in &native.histograms {
+            let step = *step as usize;
+            if self.node.function == HistogramFunction::Fraction {
+                let (value, note) = native_histogram::fraction(args[0][step], args[1][step], histogram);
+                columns[0][step] = value;
+                found.extend(note);
+                continue;
+            }
+            for (column, quantiles) in columns.iter_mut().zip(args) {
+                let (value, note) = native_histogram::quantile(quantiles[step], histogram);
+                column[step] = value;
+                found.extend(note);
+            }
+        }
+        notes.extend(found.into_iter().map(|note| note.text().to_owned() + &self.for_metric(&native.labels)));
+        columns
+    }
+
+    fn empty_columns(&self, args: &[&[f64]]) -> Vec<Vec<f64>> {
+        let count = if self.node.function == HistogramFunction::Fraction { 1 } else { args.len() };
+        vec![vec![ABSENT; self.timeline.count]; count]
     }
 
     fn row(&self, labels: Labels, values: Vec<f64>) -> Row {
@@ -199,6 +248,20 @@ impl Operator for ClassicHistogram {
             self.results = Some(self.evaluate(&mut *input, cx)?);
         }
         Ok(self.results.as_mut().and_then(Drain::take))
+    }
+}
+
+impl Native {
+    /// Takes out, on both sides, the steps at which `classic` has buckets too. Whether there were any.
+    fn leave_out_mixed(&mut self, classic: &mut Classic) -> bool {
+        let before = self.histograms.len();
+        self.histograms.retain(|(step, _)| {
+            let mut counts = classic.buckets.iter_mut().map(|(_, counts)| &mut counts[*step as usize]);
+            let mixed = counts.by_ref().any(|count| !is_absent(std::mem::replace(count, ABSENT)));
+            counts.for_each(|count| *count = ABSENT);
+            !mixed
+        });
+        self.histograms.len() < before
     }
 }
 

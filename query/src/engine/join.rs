@@ -6,16 +6,16 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use masthead_store::histogram::Histogram;
 use masthead_store::{Grouping, Labels, LabelsBuilder, Reservation};
 
-use super::arithmetic::{Operation, operation, trim_info};
+use super::arithmetic::{Finding, Findings, Operand, Operation, of_histograms, operation};
 use super::batch::{ABSENT, Batch, Row, collect, is_absent, row_bytes};
 use super::duplicates::same_labelset;
 use super::groups::{GROUP_BYTES, Groups};
 use super::loaded::Loaded;
 use super::steps::StepSet;
-use super::{Context, Operator, Source, pull};
-use crate::annotations::Severity;
+use super::{Context, Operator, Source, pull_any};
 use crate::error::QueryError;
 use crate::plan::METADATA_LABELS;
 use crate::plan::node;
@@ -66,8 +66,7 @@ struct State {
     /// Many to one: result labels, their match group, and the steps that have them.
     results: HashMap<Labels, (usize, StepSet)>,
     held: Reservation,
-    /// A trim operator met a float.
-    trimmed: bool,
+    findings: Findings,
 }
 
 /// One match group.
@@ -103,29 +102,31 @@ impl Operator for Join {
             let (rows, held) = collect(&mut *one, cx, "one side of a join")?;
             // What that side has read to get there counts no longer, but for the rows.
             drop(one);
-            let points = |row: &Row| row.values.iter().filter(|value| !is_absent(**value)).count();
+            let points = |row: &Row| {
+                let histograms = row.histograms.iter().map(|(_, histogram)| histogram.size_in_samples());
+                row.values.iter().filter(|value| !is_absent(**value)).count() + histograms.sum::<usize>()
+            };
             self.loaded.insert(cx.samples.begin()).grow(rows.iter().map(points).sum())?;
             self.state = Some(State::new(&self.rule, rows, held, self.steps)?);
         }
         let Some(state) = &mut self.state else { return Ok(None) };
         let mut out = Batch::with_rows(0, self.steps, cx)?;
         while !self.finished && out.is_empty() {
-            match pull(&mut *self.many, cx)? {
-                Some(batch) => {
+            match pull_any(&mut *self.many, cx)? {
+                Some(mut batch) => {
+                    let mut all_histograms = batch.take_histograms();
                     for i in 0..batch.len() {
-                        state.join_row(&self.rule, &batch.labels[i], batch.row(i), &mut out)?;
+                        let histograms: Vec<_> = all_histograms.of(i).collect();
+                        let many = Side { labels: &batch.labels[i], floats: batch.row(i), histograms: &histograms };
+                        state.join_row(&self.rule, many, &mut out)?;
                     }
                 }
                 None => {
                     self.finished = true;
                     state.fill_many(&self.rule, &mut out)?;
+                    state.findings.report(self.rule.node.op, self.rule.node.place, cx);
                 }
             }
-        }
-        if state.trimmed
-            && let Operation::Trim(sign) = self.rule.operation
-        {
-            cx.annotations.add(Severity::Info, trim_info(sign), self.rule.node.place);
         }
         Ok((!out.is_empty()).then_some(out))
     }
@@ -146,7 +147,7 @@ impl State {
             let present = StepSet::present(row);
             if found.present.overlaps(&present) {
                 for step in (0..steps).filter(|step| found.present.contains(*step) && present.contains(*step)) {
-                    let holds = |other: &&usize| !is_absent(rows[**other].values[step]);
+                    let holds = |other: &&usize| Side::of(&rows[**other]).at(step).is_some();
                     let earlier = found.rows.iter().find(holds).copied().unwrap_or(index);
                     conflicts.entry(step).or_insert((earlier, index));
                 }
@@ -155,7 +156,8 @@ impl State {
             found.rows.push(index);
         }
         let rows = rows.into_iter().map(Arc::new).collect();
-        let state = Self { groups, rows, matches, conflicts, results: HashMap::new(), held, trimmed: false };
+        let state =
+            Self { groups, rows, matches, conflicts, results: HashMap::new(), held, findings: Findings::default() };
         let fills = rule.node.matching.fill_left.is_some() || rule.node.matching.fill_right.is_some();
         match state.conflicts.values().next() {
             Some(pair) if fills => Err(state.duplicate(rule, *pair)),
@@ -164,32 +166,31 @@ impl State {
     }
 
     /// One row of the "many" side against its match group.
-    fn join_row(&mut self, rule: &Rule, labels: &Labels, values: &[f64], out: &mut Batch) -> Result<(), QueryError> {
+    fn join_row(&mut self, rule: &Rule, many: Side<'_>, out: &mut Batch) -> Result<(), QueryError> {
         // An empty vector meets no error, so the other side's duplicates count from here.
-        let met = self.conflicts.iter().find(|(step, _)| !is_absent(values[**step]));
+        let met = self.conflicts.iter().find(|(step, _)| many.at(**step).is_some());
         if let Some((_, pair)) = met {
             return Err(self.duplicate(rule, *pair));
         }
+        let steps = many.floats.len();
         let fill = rule.node.matching.fill_right;
-        let group = match (self.groups.find(labels), fill) {
+        let group = match (self.groups.find(many.labels), fill) {
             (Some(group), _) => group,
             (None, None) => return Ok(()),
             (None, Some(_)) => {
-                self.held.grow(Match::size_bytes(values.len()) + labels.size_bytes())?;
-                self.matches.push(Match::new(values.len()));
-                self.groups.insert(labels).0
+                self.held.grow(Match::size_bytes(steps) + many.labels.size_bytes())?;
+                self.matches.push(Match::new(steps));
+                self.groups.insert(many.labels).0
             }
         };
         for at in 0..self.matches[group].rows.len() {
             let one = Arc::clone(&self.rows[self.matches[group].rows[at]]);
-            let pair = Pair { many: labels, one: &one.labels, group };
-            self.compute(rule, pair, values, |step| one.values[step], out)?;
+            self.compute(rule, many, Side::of(&one), group, out)?;
         }
         if let Some(fill) = fill {
-            let present = self.matches[group].present.clone();
-            let one = labels.project(&rule.grouping);
-            let pair = Pair { many: labels, one: &one, group };
-            self.compute(rule, pair, values, |step| if present.contains(step) { ABSENT } else { fill }, out)?;
+            let filled = self.matches[group].present.filled(steps, fill);
+            let one = many.labels.project(&rule.grouping);
+            self.compute(rule, many, Side { labels: &one, floats: &filled, histograms: &[] }, group, out)?;
         }
         Ok(())
     }
@@ -200,11 +201,9 @@ impl State {
         for one in std::mem::take(&mut self.rows) {
             let many = one.labels.project(&rule.grouping);
             let Some(group) = self.groups.find(&one.labels) else { continue };
-            let matched = self.matches[group].matched.clone();
-            let filled: Vec<f64> =
-                (0..one.values.len()).map(|step| if matched.contains(step) { ABSENT } else { fill }).collect();
-            let pair = Pair { many: &many, one: &one.labels, group };
-            self.compute(rule, pair, &filled, |step| one.values[step], out)?;
+            let filled = self.matches[group].matched.filled(one.values.len(), fill);
+            let many = Side { labels: &many, floats: &filled, histograms: &[] };
+            self.compute(rule, many, Side::of(&one), group, out)?;
         }
         Ok(())
     }
@@ -213,43 +212,81 @@ impl State {
     fn compute(
         &mut self,
         rule: &Rule,
-        pair: Pair<'_>,
-        many: &[f64],
-        one: impl Fn(usize) -> f64,
+        many: Side<'_>,
+        one: Side<'_>,
+        group: usize,
         out: &mut Batch,
     ) -> Result<(), QueryError> {
-        let mut met = StepSet::new(many.len());
-        let mut values = vec![ABSENT; many.len()];
-        let mut any = false;
-        for (step, many) in many.iter().enumerate().filter(|(_, value)| !is_absent(**value)) {
-            let one = one(step);
-            if is_absent(one) {
-                continue;
-            }
-            let (left, right) = if rule.swapped { (one, *many) } else { (*many, one) };
+        let steps = many.floats.len();
+        let mut met = StepSet::new(steps);
+        let mut values = vec![ABSENT; steps];
+        let pairs = many.floats.iter().zip(one.floats).enumerate();
+        for (step, (many, one)) in pairs.filter(|(_, (many, one))| !is_absent(**many) && !is_absent(**one)) {
+            let (left, right) = if rule.swapped { (*one, *many) } else { (*many, *one) };
             values[step] = match rule.operation {
                 Operation::Arithmetic(compute) => compute(left, right),
                 Operation::Comparison(holds) if rule.node.return_bool => f64::from(u8::from(holds(&left, &right))),
                 Operation::Comparison(holds) if holds(&left, &right) => left,
                 Operation::Comparison(_) => ABSENT,
                 Operation::Trim(_) | Operation::Set => {
-                    self.trimmed = true;
+                    self.findings.note(step, Finding::FLOATS);
                     continue;
                 }
             };
-            any |= !is_absent(values[step]);
             met.insert(step);
         }
+        let histograms = self.compute_histograms(rule, (many, one), &mut values, &mut met);
         if met.is_empty() {
             return Ok(());
         }
-        let labels = rule.labels(pair.many, pair.one);
-        self.mark(rule, &labels, pair.group, &met)?;
-        if any {
-            out.held.grow(row_bytes(many.len()) + labels.size_bytes())?;
+        let labels = rule.labels(many.labels, one.labels);
+        self.mark(rule, &labels, group, &met)?;
+        if !histograms.is_empty() || values.iter().any(|value| !is_absent(*value)) {
+            out.held.grow(row_bytes(steps) + labels.size_bytes())?;
             out.push(labels, rule.node.return_bool && rule.node.delayed_names, &values);
+            for (step, histogram) in histograms {
+                out.push_histogram(step, histogram)?;
+            }
         }
         Ok(())
+    }
+
+    /// Computes a pair of rows at the steps at which either has a histogram: floats go to `values`, histograms come back.
+    fn compute_histograms(
+        &mut self,
+        rule: &Rule,
+        (many, one): (Side<'_>, Side<'_>),
+        values: &mut [f64],
+        met: &mut StepSet,
+    ) -> Vec<(u32, Arc<Histogram>)> {
+        let mut histograms = Vec::new();
+        if many.histograms.is_empty() && one.histograms.is_empty() {
+            return histograms;
+        }
+        for step in 0..values.len() {
+            let (Some(many), Some(one)) = (many.at(step), one.at(step)) else { continue };
+            if matches!((many, one), (Operand::Float(_), Operand::Float(_))) {
+                continue;
+            }
+            let (left, right) = if rule.swapped { (one, many) } else { (many, one) };
+            let outcome = match of_histograms(rule.node.op, left, right) {
+                Ok(outcome) => outcome,
+                Err(finding) => {
+                    self.findings.note(step, finding);
+                    continue;
+                }
+            };
+            met.insert(step);
+            if let Some(finding) = outcome.finding {
+                self.findings.note(step, finding);
+            }
+            if rule.node.return_bool {
+                values[step] = f64::from(u8::from(outcome.histogram.is_some()));
+            } else {
+                histograms.extend(outcome.histogram.map(|histogram| (step as u32, histogram)));
+            }
+        }
+        histograms
     }
 
     /// Remembers that a pair was computed, and refuses a second one of the same result.
@@ -295,11 +332,27 @@ impl State {
     }
 }
 
-/// Labels of two matched rows, and their match group.
-struct Pair<'a> {
-    many: &'a Labels,
-    one: &'a Labels,
-    group: usize,
+/// A row of either side.
+#[derive(Clone, Copy)]
+struct Side<'a> {
+    labels: &'a Labels,
+    floats: &'a [f64],
+    histograms: &'a [(u32, Arc<Histogram>)],
+}
+
+impl<'a> Side<'a> {
+    fn of(row: &'a Row) -> Self {
+        Self { labels: &row.labels, floats: &row.values, histograms: &row.histograms }
+    }
+
+    fn at(&self, step: usize) -> Option<Operand<'a>> {
+        let float = self.floats[step];
+        if !is_absent(float) {
+            return Some(Operand::Float(float));
+        }
+        let found = self.histograms.binary_search_by_key(&(step as u32), |(step, _)| *step).ok()?;
+        Some(Operand::Histogram(&self.histograms[found].1))
+    }
 }
 
 impl Match {

@@ -27,6 +27,7 @@ mod lanes;
 mod loaded;
 mod lookup;
 mod map;
+mod native_histogram;
 mod notes;
 mod quantile;
 mod range_functions;

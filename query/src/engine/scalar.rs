@@ -1,9 +1,12 @@
 //! Operators that give a scalar: one row without labels and a value at every step. And the way back, `vector()`.
 
+use std::sync::Arc;
+
+use masthead_store::histogram::Histogram;
 use masthead_store::{Labels, Reservation};
 
-use super::arithmetic::{Operation, operation, trim_info};
-use super::batch::{ABSENT, Batch, is_absent, row_bytes};
+use super::arithmetic::{Finding, Findings, Operand, Operation, Outcome, of_histograms, operation};
+use super::batch::{ABSENT, Batch, histogram_bytes, is_absent, row_bytes};
 use super::{Context, Operator, Source, pull, pull_any, scalar_values};
 use crate::error::QueryError;
 use crate::go_math::{go_max, go_min};
@@ -105,12 +108,13 @@ pub(super) struct VectorScalar {
     vector: Source,
     scalar: Source,
     values: Option<(Vec<f64>, Reservation)>,
+    findings: Findings,
 }
 
 impl VectorScalar {
     /// Applies `node` to the rows of `vector`.
     pub(super) fn new(node: &crate::plan::node::VectorScalar, vector: Source, scalar: Source) -> Self {
-        Self { node: node.clone(), vector, scalar, values: None }
+        Self { node: node.clone(), vector, scalar, values: None, findings: Findings::default() }
     }
 }
 
@@ -120,22 +124,29 @@ impl Operator for VectorScalar {
             Some(values) => values,
             None => self.values.insert(scalar_values(&mut *self.scalar, cx)?),
         };
-        let Some(mut batch) = pull(&mut *self.vector, cx)? else { return Ok(None) };
+        let Some(mut batch) = pull_any(&mut *self.vector, cx)? else {
+            self.findings.report(self.node.op, self.node.place, cx);
+            return Ok(None);
+        };
         let operation = operation(self.node.op);
-        let mut trimmed = false;
+        let mut histograms = batch.take_histograms();
         for i in 0..batch.len() {
-            trimmed |= apply(operation, &self.node, batch.row_mut(i), scalar);
-        }
-        if trimmed && let Operation::Trim(sign) = operation {
-            cx.annotations.add(crate::annotations::Severity::Info, trim_info(sign), self.node.place);
+            apply(operation, &self.node, batch.row_mut(i), scalar, &mut self.findings);
+            apply_to_histograms(&self.node, (i, histograms.of(i)), scalar, &mut batch, &mut self.findings)?;
         }
         super::rename(&mut batch, self.node.names);
         Ok(Some(batch))
     }
 }
 
-/// Applies the operator in place; whether a trim operator met a float.
-fn apply(operation: Operation, node: &crate::plan::node::VectorScalar, row: &mut [f64], scalar: &[f64]) -> bool {
+/// Applies the operator to floats in place.
+fn apply(
+    operation: Operation,
+    node: &crate::plan::node::VectorScalar,
+    row: &mut [f64],
+    scalar: &[f64],
+    findings: &mut Findings,
+) {
     let cells = row.iter_mut().zip(scalar).filter(|(cell, _)| !is_absent(**cell));
     match operation {
         Operation::Arithmetic(compute) if node.scalar_left => cells.for_each(|(cell, s)| *cell = compute(*s, *cell)),
@@ -151,14 +162,39 @@ fn apply(operation: Operation, node: &crate::plan::node::VectorScalar, row: &mut
             }
         }
         Operation::Trim(_) => {
-            let mut met = false;
-            for (cell, _) in cells {
+            for (step, cell) in row.iter_mut().enumerate().filter(|(_, cell)| !is_absent(**cell)) {
                 *cell = ABSENT;
-                met = true;
+                findings.note(step, Finding::FLOATS);
             }
-            return met;
         }
         Operation::Set => {}
     }
-    false
+}
+
+/// Applies the operator to the histograms of a row of `batch`, in the order of rows.
+fn apply_to_histograms(
+    node: &crate::plan::node::VectorScalar,
+    (row, histograms): (usize, impl Iterator<Item = (u32, Arc<Histogram>)>),
+    scalar: &[f64],
+    batch: &mut Batch,
+    findings: &mut Findings,
+) -> Result<(), QueryError> {
+    let mut before: Option<Arc<Histogram>> = None;
+    for (step, histogram) in histograms {
+        let (vector, scalar) = (Operand::Histogram(&histogram), Operand::Float(scalar[step as usize]));
+        let (left, right) = if node.scalar_left { (scalar, vector) } else { (vector, scalar) };
+        match of_histograms(node.op, left, right) {
+            Ok(Outcome { histogram: Some(result), .. }) => {
+                // One that stood at several steps, and was paid once, has become several.
+                if before.is_some_and(|before| Arc::ptr_eq(&before, &histogram)) {
+                    batch.held.grow(histogram_bytes(&result))?;
+                }
+                batch.histograms.push((row as u32, step, result));
+            }
+            Ok(_) => {}
+            Err(finding) => findings.note(step as usize, finding),
+        }
+        before = Some(histogram);
+    }
+    Ok(())
 }

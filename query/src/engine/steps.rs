@@ -1,6 +1,6 @@
 //! Sets of steps as bits.
 
-use super::batch::{Batch, Row, is_absent};
+use super::batch::{ABSENT, Batch, Row, is_absent};
 
 /// Which of some steps are in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +71,11 @@ impl StepSet {
         }
     }
 
+    /// A row of `steps` with `value` at the steps that are not in.
+    pub fn filled(&self, steps: usize, value: f64) -> Vec<f64> {
+        (0..steps).map(|step| if self.contains(step) { ABSENT } else { value }).collect()
+    }
+
     /// Whether no step is in.
     pub fn is_empty(&self) -> bool {
         self.words.iter().all(|word| *word == 0)
@@ -84,7 +89,6 @@ mod tests {
     use masthead_store::Labels;
 
     use super::*;
-    use crate::engine::batch::ABSENT;
 
     #[test]
     fn bits_follow_the_cells_that_are_there() {
