@@ -4,16 +4,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=thanos");
     println!("cargo::rerun-if-changed=grpc");
     println!("cargo::rerun-if-changed=prometheus");
-    let files = protox::compile(
-        [
-            "thanos/store.proto",
-            "thanos/info.proto",
-            "grpc/health.proto",
-            "prometheus/metrics.proto",
-            "prometheus/remote.proto",
-        ],
-        ["."],
-    )?;
+    let files = [
+        "thanos/store.proto",
+        "thanos/info.proto",
+        "thanos/metadata.proto",
+        "thanos/rules.proto",
+        "thanos/targets.proto",
+        "thanos/exemplars.proto",
+        "thanos/status.proto",
+        "grpc/health.proto",
+        "prometheus/metrics.proto",
+        "prometheus/remote.proto",
+    ];
+    let files = protox::compile(files, ["."])?;
     prost_build::Config::new().bytes(["."]).compile_fds(files)?;
     Ok(())
 }

@@ -3,7 +3,7 @@
 //! Services have no generated code: the store's client and server read and write series frames with a codec of their own,
 //! and what is left is a path and two messages a call.
 
-/// StoreAPI and labels.
+/// StoreAPI, labels, and what else sources are asked for.
 #[expect(missing_docs, reason = "generated")]
 pub mod thanos {
     include!(concat!(env!("OUT_DIR"), "/thanos.rs"));
@@ -42,6 +42,16 @@ pub mod path {
     pub const LABEL_VALUES: &str = "/thanos.Store/LabelValues";
     /// Facts of a server.
     pub const INFO: &str = "/thanos.info.Info/Info";
+    /// Type, help and unit of metrics: a stream.
+    pub const METADATA: &str = "/thanos.Metadata/MetricMetadata";
+    /// Rules and alerts: a stream.
+    pub const RULES: &str = "/thanos.Rules/Rules";
+    /// Scraped targets: a stream.
+    pub const TARGETS: &str = "/thanos.Targets/Targets";
+    /// Exemplars: a stream.
+    pub const EXEMPLARS: &str = "/thanos.Exemplars/Exemplars";
+    /// Statistics of heads: a stream.
+    pub const STATISTICS: &str = "/thanos.Status/TSDBStatistics";
     /// Readiness, now.
     pub const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
     /// Readiness, and each change of it.

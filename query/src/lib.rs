@@ -22,6 +22,7 @@ pub mod promql;
 pub mod querier;
 pub mod server;
 pub mod settings;
+mod sha256;
 pub mod stores;
 
 use masthead_store::{go_float, go_math};

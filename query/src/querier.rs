@@ -13,7 +13,9 @@ use std::time::Duration;
 use masthead_store::coverage::Coverage;
 use masthead_store::fanout::{self, FanOutOptions};
 use masthead_store::shard::Shard;
-use masthead_store::{Budget, LabelStrings, Labels, Matcher, Millis, Reservation, Select, StoreError, StoreErrorKind};
+use masthead_store::{
+    Budget, Facts, LabelStrings, Labels, Matcher, Millis, Question, Reservation, Select, StoreError, StoreErrorKind,
+};
 use tokio::time::{Instant, timeout_at};
 
 use crate::admission::{Admission, Slot};
@@ -254,6 +256,18 @@ impl Querier {
             Ok(asking.answer(value, held))
         };
         self.admit(&request.choices, work).await
+    }
+
+    /// What the stores know of what `question` asks, replicas as they are.
+    pub async fn facts(&self, question: Question, choices: &Choices) -> Result<Answer<Facts>, Failure> {
+        let question = Arc::new(question);
+        let work = async |_slot: Slot, asking: Asking| {
+            let Asking { stores, budget, fan_out, .. } = &asking;
+            let facts = fanout::facts(stores, question.clone(), budget, fan_out, &asking.begin()).await?;
+            asking.refuse_incomplete()?;
+            Ok(asking.answer(facts, budget.begin("facts")))
+        };
+        self.admit(choices, work).await
     }
 
     /// Waits for a slot, at most as long as the request may take. Gives it with the request's stores and bounds, and how long

@@ -15,7 +15,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use masthead_store::Budget;
-use masthead_store::serve::{self, ServeOptions, StoreService};
+use masthead_store::serve::{self, ParseSelectors, ServeOptions, StoreService};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -26,6 +26,7 @@ use crate::api::{self, Api};
 use crate::config::Config;
 use crate::error::QueryError;
 use crate::metrics::Metrics;
+use crate::promql;
 use crate::querier::Querier;
 use crate::stores::StoreSet;
 
@@ -166,7 +167,12 @@ fn store_service(config: &Config, stores: Arc<StoreSet>, memory: Budget) -> Stor
         memory_bytes_max: config.limits.query_memory,
         ..ServeOptions::default()
     };
-    StoreService::new(Arc::new(move || stores.list()), memory, options)
+    let parse = config.parse_options();
+    let selectors: ParseSelectors = Arc::new(move |query| {
+        let expr = promql::parse(query, &parse).map_err(|error| error.to_string())?;
+        Ok(expr.selectors().into_iter().map(<[_]>::to_vec).collect())
+    });
+    StoreService::with_parser(Arc::new(move || stores.list()), memory, options, Some(selectors))
 }
 
 /// Serves until told to stop, then waits for the calls under way.

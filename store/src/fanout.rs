@@ -19,8 +19,8 @@ use crate::coverage::{Asked, Coverage, Outcome};
 use crate::merge::{Merge, Step};
 use crate::select::admits;
 use crate::{
-    Allowance, Budget, Gap, LabelAnswer, LabelStrings, Labels, LimitExceeded, Select, SeriesBatch, SeriesStream, Store,
-    StoreError, StoreErrorKind, StoreId, StoreInfo, StoreState,
+    Allowance, Budget, Facts, Gap, LabelAnswer, LabelStrings, Labels, LimitExceeded, Question, Select, SeriesBatch,
+    SeriesStream, Store, StoreError, StoreErrorKind, StoreId, StoreInfo, StoreState,
 };
 
 #[cfg(test)]
@@ -194,8 +194,19 @@ impl Entry {
         if !contributes && gaps.is_empty() {
             return None;
         }
-        let mut entry = Self::new(&info, gaps, request);
-        let mut ask = false;
+        let entry = Self::new(&info, gaps, |set| admits(set, &request.matchers));
+        Some(entry.and_whether_to_ask(&info, contributes))
+    }
+
+    /// The same for facts besides series.
+    fn knowing(store: &dyn Store, question: &Question) -> Option<(Self, bool)> {
+        let info = store.info();
+        let entry = || Self::new(&info, Vec::new(), |set| question.admits(set));
+        question.concerns(&info).then(|| entry().and_whether_to_ask(&info, true))
+    }
+
+    fn and_whether_to_ask(self, info: &StoreInfo, contributes: bool) -> (Self, bool) {
+        let (mut entry, mut ask) = (self, false);
         match &info.state {
             _ if !contributes => entry.finish_if_done(),
             StoreState::Up => ask = true,
@@ -204,13 +215,13 @@ impl Entry {
                 entry.fail(StoreError::new(StoreErrorKind::Unavailable, "has not answered yet"), None);
             }
         }
-        Some((entry, ask))
+        (entry, ask)
     }
 
-    fn new(info: &StoreInfo, gaps: Vec<Gap>, request: &Select) -> Self {
+    fn new(info: &StoreInfo, gaps: Vec<Gap>, admitted: impl Fn(&Labels) -> bool) -> Self {
         Self {
             store: info.id.clone(),
-            label_sets: info.label_sets.iter().filter(|set| admits(set, &request.matchers)).cloned().collect(),
+            label_sets: info.label_sets.iter().filter(|set| admitted(set)).cloned().collect(),
             gaps,
             started: Instant::now(),
             open: 0,
@@ -444,38 +455,118 @@ pub async fn label_values(
     ask_labels(stores, &request, budget, (options, progress), ask).await
 }
 
+/// What is gathered from many stores into one heap.
+trait Heap: Sized {
+    /// What is asked for, in the plural.
+    const WHAT: &'static str;
+    fn empty(budget: &Budget) -> Self;
+    fn append(&mut self, other: Self);
+    fn bytes(&self) -> usize;
+    fn take_lacking(&mut self) -> Option<StoreError>;
+}
+
+impl Heap for LabelStrings {
+    const WHAT: &'static str = "labels";
+
+    fn empty(budget: &Budget) -> Self {
+        Self::new(budget)
+    }
+
+    fn append(&mut self, other: Self) {
+        self.append(other);
+    }
+
+    fn bytes(&self) -> usize {
+        self.size_bytes()
+    }
+
+    fn take_lacking(&mut self) -> Option<StoreError> {
+        self.lacking.take()
+    }
+}
+
+impl Heap for Facts {
+    const WHAT: &'static str = "facts";
+
+    fn empty(budget: &Budget) -> Self {
+        Self::new(budget)
+    }
+
+    fn append(&mut self, other: Self) {
+        self.append(other);
+    }
+
+    fn bytes(&self) -> usize {
+        self.size_bytes()
+    }
+
+    fn take_lacking(&mut self) -> Option<StoreError> {
+        self.lacking.take()
+    }
+}
+
 async fn ask_labels(
     stores: &[Arc<dyn Store>],
     request: &Select,
     budget: &Budget,
-    (options, progress): (&FanOutOptions, &Progress),
+    notes: (&FanOutOptions, &Progress),
     ask: impl Fn(&dyn Store, Allowance) -> LabelAnswer,
 ) -> Result<LabelStrings, LimitExceeded> {
+    let entries = stores.iter().filter_map(|store| Some((&**store, Entry::of(&**store, request)?)));
+    gather(entries.collect(), budget, notes, ask).await
+}
+
+/// What the stores that serve it know of what `question` asks, in no order and with replicas as they are. Who gave it stands
+/// in `progress`.
+///
+/// Errors: our own budget is used up.
+pub async fn facts(
+    stores: &[Arc<dyn Store>],
+    question: Arc<Question>,
+    budget: &Budget,
+    options: &FanOutOptions,
+    progress: &Progress,
+) -> Result<Facts, LimitExceeded> {
+    let entries = stores.iter().filter_map(|store| Some((&**store, Entry::knowing(&**store, &question)?)));
+    let ask = |store: &dyn Store, allowance| store.facts(question.clone(), allowance);
+    gather(entries.collect(), budget, (options, progress), ask).await
+}
+
+/// Asks those of the stores that are to be asked, all at once, and puts what they give on one heap. A store may take as long
+/// over its whole answer as it may be silent.
+async fn gather<T: Heap>(
+    entries: Vec<(&dyn Store, (Entry, bool))>,
+    budget: &Budget,
+    (options, progress): (&FanOutOptions, &Progress),
+    ask: impl Fn(&dyn Store, Allowance) -> BoxFuture<'static, Result<T, StoreError>>,
+) -> Result<T, LimitExceeded> {
     let until = Instant::now().checked_add(options.silence_max()).map_or(options.deadline, |t| t.min(options.deadline));
     let allowance = Allowance { budget: budget.clone(), deadline: until };
     let mut answers = FuturesUnordered::new();
-    for store in stores {
-        let Some((entry, asked)) = Entry::of(&**store, request) else { continue };
+    for (store, (entry, asked)) in entries {
         let mut record = progress.lock();
         if asked {
-            let (index, answer) = (record.entries.len(), ask(&**store, allowance.clone()));
+            let (index, answer) = (record.entries.len(), ask(store, allowance.clone()));
             answers.push(async move { (index, timeout_at(until, answer).await) });
         }
         record.entries.push(entry);
     }
-    let mut all = LabelStrings::new(budget);
+    let mut all = T::empty(budget);
     while let Some((index, answer)) = answers.next().await {
         let mut record = progress.lock();
         let entry = &mut record.entries[index];
-        let late = || StoreError::new(StoreErrorKind::Timeout, "read labels: the time for the answer is up");
+        let late = || {
+            let text = format!("read {}: the time for the answer is up", T::WHAT);
+            StoreError::new(StoreErrorKind::Timeout, text)
+        };
         match answer.unwrap_or_else(|_| Err(late())) {
-            Ok(mut strings) => {
-                entry.bytes = strings.size_bytes();
-                match strings.lacking.take() {
+            Ok(mut part) => {
+                entry.bytes = part.bytes();
+                match part.take_lacking() {
                     Some(error) => entry.fail(error, None),
                     None => entry.finish_if_done(),
                 }
-                all.append(strings);
+                all.append(part);
             }
             Err(error) => match error.limit() {
                 Some(limit) => return Err(limit.clone()),

@@ -4,7 +4,7 @@
 //!
 //! Pure data: [`labels`], [`label_strings`], [`matcher`], [`series`], [`samples`], [`histogram`], [`kahan`], `chunk`, `merge`, `dedup`.
 //! Sources: `block` (TSDB blocks through object_store), `remote` (StoreAPI peers), `testing` (in memory, for tests).
-//! Between them and the engine: `fanout`. Towards other aggregators: `serve`. Accounts: [`budget`], [`coverage`], [`error`]. Numbers as Go has them: [`go_float`], [`go_math`].
+//! Besides series: [`facts`]. Between them and the engine: `fanout`. Towards other aggregators: `serve`. Accounts: [`budget`], [`coverage`], [`error`]. Numbers as Go has them: [`go_float`], [`go_math`].
 //!
 //! # Invariants
 //!
@@ -26,6 +26,7 @@ pub mod coverage;
 pub mod dedup;
 pub mod discovery;
 pub mod error;
+pub mod facts;
 pub mod fanout;
 pub mod go_float;
 pub mod go_math;
@@ -47,6 +48,7 @@ pub mod testing;
 
 pub use budget::{Budget, LimitExceeded, Reservation};
 pub use error::{StoreError, StoreErrorKind};
+pub use facts::{Facts, Question};
 pub use label_strings::LabelStrings;
 pub use labels::{Grouping, Labels, LabelsBuilder};
 pub use matcher::{MatchOp, Matcher};
@@ -59,6 +61,9 @@ pub type SeriesStream = BoxStream<'static, Result<SeriesBatch, StoreError>>;
 
 /// Names or values of labels, once they are here.
 pub type LabelAnswer = BoxFuture<'static, Result<LabelStrings, StoreError>>;
+
+/// Facts besides series, once they are here.
+pub type FactsAnswer = BoxFuture<'static, Result<Facts, StoreError>>;
 
 /// A source of series.
 ///
@@ -77,6 +82,8 @@ pub type LabelAnswer = BoxFuture<'static, Result<LabelStrings, StoreError>>;
 /// - Dropping a stream ends the work behind it, on the peer too.
 /// - With `labels_only` the series have lanes without chunks.
 /// - `label_names` and `label_values` respect the matchers and, at least roughly, the times.
+/// - `facts` may give more than was asked for, but not less, of the kinds that `info` says are served; for others nobody asks.
+///   Labels in them have the external labels, replica labels included.
 /// - The refusal of the allowance's budget is an error with that cause ([`StoreError::limit`]), and no failure of the store.
 /// - Errors name the store's thing and act, not the store: the caller knows it.
 pub trait Store: Send + Sync + 'static {
@@ -94,4 +101,15 @@ pub trait Store: Send + Sync + 'static {
 
     /// Values of label `name` in the matching series.
     fn label_values(&self, name: Box<str>, request: Arc<Select>, allowance: Allowance) -> LabelAnswer;
+
+    /// What it knows besides series. Not served unless a source says otherwise.
+    fn facts(&self, question: Arc<Question>, _: Allowance) -> FactsAnswer {
+        not_served(&question)
+    }
+}
+
+/// The answer of a source that does not serve what is asked for.
+pub(crate) fn not_served(question: &Question) -> FactsAnswer {
+    let what = format!("read {}: the store does not serve them", question.kind().as_str());
+    Box::pin(std::future::ready(Err(StoreError::new(StoreErrorKind::Refused, what))))
 }

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use crate::budget::Budget;
 use crate::error::StoreError;
+use crate::facts::Kinds;
 use crate::labels::Labels;
 use crate::matcher::Matcher;
 use crate::series::{Millis, StoreId};
@@ -41,6 +42,8 @@ pub struct StoreInfo {
     pub min_time: Millis,
     /// Latest sample, ms, inclusive.
     pub max_time: Millis,
+    /// What it serves besides series. All while unknown: it may serve anything.
+    pub serves: Kinds,
     /// Whether it can be asked.
     pub state: StoreState,
     /// When it was last asked for its facts.

@@ -1,5 +1,6 @@
 //! A StoreAPI peer that does as it is told: plays messages, hangs, breaks off.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
@@ -48,17 +49,25 @@ pub enum Part {
 pub struct Peer {
     /// Where.
     pub address: SocketAddr,
-    parts: Arc<Mutex<Vec<Part>>>,
+    parts: Script,
     _task: JoinSet<()>,
 }
+
+/// What a peer does in answer to calls of a path; those of the empty path to all others.
+type Script = Arc<Mutex<HashMap<String, Vec<Part>>>>;
 
 impl Peer {
     /// A peer that advertises one set of external labels, all times, and that it removes replica labels itself.
     pub async fn start(external: &[(&str, &str)]) -> io::Result<Self> {
+        Self::start_as(facts(external)).await
+    }
+
+    /// A peer that says this of itself.
+    pub async fn start_as(info: proto::info::InfoResponse) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let parts: Arc<Mutex<Vec<Part>>> = Arc::default();
-        let (script, facts) = (parts.clone(), facts(external));
+        let parts = Script::default();
+        let (script, facts) = (parts.clone(), Part::Message(info.encode_to_vec().into()));
         let mut task = JoinSet::new();
         task.spawn(async move {
             let mut connections = JoinSet::new();
@@ -71,17 +80,25 @@ impl Peer {
 
     /// What it does in answer to all calls from now on but those for its facts.
     pub fn play(&self, parts: Vec<Part>) {
-        *self.parts.lock().unwrap_or_else(PoisonError::into_inner) = parts;
+        self.play_at("", parts);
+    }
+
+    /// What it does in answer to all calls of `path` from now on.
+    pub fn play_at(&self, path: &str, parts: Vec<Part>) {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), parts);
     }
 }
 
-async fn serve(socket: TcpStream, script: Arc<Mutex<Vec<Part>>>, facts: Part) {
+async fn serve(socket: TcpStream, script: Script, facts: Part) {
     let close = Arc::new(Notify::new());
     let closing = close.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let parts = match request.uri().path() {
             path::INFO => vec![facts.clone()],
-            _ => script.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            path => {
+                let script = script.lock().unwrap_or_else(PoisonError::into_inner);
+                script.get(path).or_else(|| script.get("")).cloned().unwrap_or_default()
+            }
         };
         let answer = answer(parts, closing.clone());
         async move { Ok::<_, Infallible>(answer) }
@@ -135,8 +152,8 @@ fn labels(pairs: &[(&str, &str)]) -> Vec<proto::Label> {
     pairs.iter().map(|(name, value)| proto::Label { name: (*name).into(), value: (*value).into() }).collect()
 }
 
-fn facts(external: &[(&str, &str)]) -> Part {
-    let info = proto::info::InfoResponse {
+fn facts(external: &[(&str, &str)]) -> proto::info::InfoResponse {
+    proto::info::InfoResponse {
         label_sets: vec![proto::LabelSet { labels: labels(external) }],
         component_type: "sidecar".into(),
         store: Some(proto::info::StoreInfo {
@@ -146,8 +163,7 @@ fn facts(external: &[(&str, &str)]) -> Part {
             ..Default::default()
         }),
         ..Default::default()
-    };
-    Part::Message(info.encode_to_vec().into())
+    }
 }
 
 /// A message of one series with these samples in XOR chunks.

@@ -18,6 +18,7 @@ use masthead_query::plan::Timeline;
 use masthead_query::querier::{Answer, Choices, Querier, Request};
 use masthead_query::stores::StoreSet;
 use masthead_store::coverage::Outcome;
+use masthead_store::facts::Kinds;
 use masthead_store::remote::{RemoteOptions, RemoteStore};
 use masthead_store::serve::{ServeOptions, StoreService, listen};
 use masthead_store::{
@@ -104,6 +105,7 @@ impl Store for Wide {
             label_sets: vec![Labels::from_pairs([("cluster", "x")])],
             min_time: 0,
             max_time: SAMPLES as i64 * SCRAPE,
+            serves: Kinds::NONE,
             state: StoreState::Up,
             last_check: None,
         })

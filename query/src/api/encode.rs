@@ -42,6 +42,24 @@ pub(crate) enum Data {
     Series(Vec<Labels>, Option<Reservation>),
     /// The value of a query.
     Query(QueryData),
+    /// Anything else that may be large.
+    Pieces(Pieces),
+}
+
+impl Data {
+    /// `items` with commas between `head` and `tail`, each freed when it was written. `held` is their memory.
+    pub(crate) fn items<T: Send + 'static>(
+        head: &[u8],
+        (items, held): (Vec<T>, Reservation),
+        tail: Vec<u8>,
+        push: impl Fn(&T, &mut Vec<u8>) + Send + 'static,
+    ) -> Self {
+        let whole = list(items, move |item, out| {
+            let _ = &held;
+            push(item, out);
+        });
+        Data::Pieces(Pieces { head: head.to_vec(), tail, ..whole })
+    }
 }
 
 /// The value of a query, and what its JSON depends on.
@@ -110,7 +128,7 @@ pub(crate) fn error_body(error_type: &str, text: &str) -> Vec<u8> {
 type PushItem = Box<dyn FnMut(usize, &mut Vec<u8>) + Send>;
 
 /// JSON as a head, `count` items with commas between them, and a tail.
-struct Pieces {
+pub(crate) struct Pieces {
     head: Vec<u8>,
     count: usize,
     next: usize,
@@ -171,6 +189,7 @@ fn pieces(data: Data) -> Pieces {
             push_labels(out, labels);
         }),
         Data::Query(data) => query_pieces(data),
+        Data::Pieces(pieces) => pieces,
     }
 }
 

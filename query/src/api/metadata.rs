@@ -1,11 +1,10 @@
-//! `/api/v1/series`, `/api/v1/labels`, `/api/v1/label/<name>/values`, and the endpoints about metrics and rules, which check
-//! their parameters as Prometheus does and answer the empty form, since no source serves them yet.
+//! `/api/v1/series`, `/api/v1/labels` and `/api/v1/label/<name>/values`.
 
 use masthead_store::Matcher;
 use masthead_store::labels::quote;
 
 use super::encode::{Data, Success};
-use super::params::{Params, invalid, parse_go_int, unescape_label_name};
+use super::params::{Params, invalid, unescape_label_name};
 use super::query::{choices, timeout};
 use super::time::Time;
 use super::{Api, ApiError, Call, Reply};
@@ -63,7 +62,7 @@ fn request(api: &Api, params: &Params, about_match: impl Fn(String) -> String) -
 }
 
 /// `match[]`: each selector must have a matcher that an absent label does not fulfil.
-fn matcher_sets(api: &Api, params: &Params) -> Result<Vec<Vec<Matcher>>, String> {
+pub(super) fn matcher_sets(api: &Api, params: &Params) -> Result<Vec<Vec<Matcher>>, String> {
     let options = api.querier.config.parse_options();
     let mut sets = Vec::new();
     for text in params.all("match[]") {
@@ -95,61 +94,4 @@ fn reply<T>(api: &Api, call: &Call, data: Data, answer: Answer<T>, truncated: bo
 /// Nobody was asked, and nothing is missing.
 fn empty(api: &Api, call: &Call) -> Reply {
     api.reply(call, Success::of(Data::Json(b"[]".to_vec())), Default::default(), Default::default())
-}
-
-/// `/api/v1/metadata`.
-pub(super) async fn metrics(_: &Api, call: &Call) -> Result<Reply, ApiError> {
-    for name in ["limit", "limit_per_metric"] {
-        let text = call.params.get(name);
-        if !text.is_empty() && parse_go_int(text).is_err() {
-            return Err(ApiError::bad_data(format!("{name} must be a number")));
-        }
-    }
-    Ok(Reply::plain(Success::of(Data::Json(b"{}".to_vec()))))
-}
-
-/// `/api/v1/rules`.
-pub(super) async fn rules(api: &Api, call: &Call) -> Result<Reply, ApiError> {
-    let params = &call.params;
-    params.check()?;
-    matcher_sets(api, params)?;
-    let kind = params.get("type").to_lowercase();
-    if !matches!(kind.as_str(), "" | "alert" | "record") {
-        return Err(ApiError::bad_data(invalid("type", &format!("not supported value {}", quote(&kind)))));
-    }
-    let exclude = params.get("exclude_alerts").to_lowercase();
-    if !matches!(exclude.as_str(), "" | "1" | "t" | "true" | "0" | "f" | "false") {
-        let fault =
-            format!("error converting exclude_alerts: strconv.ParseBool: parsing {}: invalid syntax", quote(&exclude));
-        return Err(ApiError::bad_data(invalid("exclude_alerts", &fault)));
-    }
-    page_of_groups(params)?;
-    Ok(Reply::plain(Success::of(Data::Json(b"{\"groups\":[]}".to_vec()))))
-}
-
-/// Checks `group_limit` and `group_next_token` (parseListRulesPaginationRequest in web/api/v1/api.go).
-fn page_of_groups(params: &Params) -> Result<(), String> {
-    let (limit, token) = (params.get("group_limit"), params.get("group_next_token"));
-    if limit.is_empty() {
-        return match token.is_empty() {
-            true => Ok(()),
-            false => {
-                Err(invalid("group_next_token", "group_limit needs to be present in order to paginate over the groups"))
-            }
-        };
-    }
-    let fits =
-        |n: i64| i32::try_from(n).map_err(|_| format!("strconv.Atoi: parsing {}: value out of range", quote(limit)));
-    let number = parse_go_int(limit).and_then(fits).map_err(|fault| {
-        let fault = fault.replacen("Atoi", "ParseInt", 1);
-        invalid("group_limit", &format!("group_limit needs to be a valid number: {fault}"))
-    })?;
-    if number <= 0 {
-        return Err(invalid("group_limit", "group_limit needs to be greater than 0"));
-    }
-    if token.is_empty() {
-        return Ok(());
-    }
-    let fault = format!("invalid group_next_token '{token}'. were rule groups changed?");
-    Err(invalid("group_next_token", &fault))
 }

@@ -10,6 +10,7 @@ mod cors;
 pub(crate) mod coverage;
 mod encode;
 mod explain;
+mod facts;
 mod features;
 mod federate;
 pub(crate) mod json;
@@ -18,6 +19,7 @@ pub(crate) mod number;
 pub(crate) mod params;
 mod query;
 mod read;
+mod rules;
 mod status;
 mod syntax;
 #[cfg(test)]
@@ -122,9 +124,12 @@ const ROUTES: &[Route] = &[
     data("/api/v1/series", true, "series", handler!(metadata::series)),
     data("/api/v1/labels", true, "labels", handler!(metadata::label_names)),
     data("/api/v1/label/*/values", false, "label_values", handler!(metadata::label_values)),
-    about("/api/v1/query_exemplars", true, handler!(query::exemplars)),
-    about("/api/v1/metadata", false, handler!(metadata::metrics)),
-    about("/api/v1/rules", false, handler!(metadata::rules)),
+    data("/api/v1/query_exemplars", true, "query_exemplars", handler!(facts::exemplars)),
+    data("/api/v1/metadata", false, "metadata", handler!(facts::metadata)),
+    data("/api/v1/rules", false, "rules", handler!(rules::rules)),
+    data("/api/v1/alerts", false, "alerts", handler!(rules::alerts)),
+    data("/api/v1/targets", false, "targets", handler!(facts::targets)),
+    data("/api/v1/status/tsdb", false, "status_tsdb", handler!(facts::statistics)),
     about("/api/v1/status/buildinfo", false, handler!(status::build_info)),
     about("/api/v1/status/config", false, handler!(about::config)),
     about("/api/v1/status/flags", false, handler!(about::flags)),
@@ -136,7 +141,7 @@ const ROUTES: &[Route] = &[
     about("/api/v1/parse_query", true, handler!(syntax::parse_query)),
     about("/api/v1/alertmanagers", false, fixed!(r#"{"activeAlertmanagers":[],"droppedAlertmanagers":[]}"#)),
     about("/api/v1/notifications", false, fixed!("[]")),
-    about("/api/v1/scrape_pools", false, fixed!(r#"{"scrapePools":[]}"#)),
+    data("/api/v1/scrape_pools", false, "scrape_pools", handler!(facts::scrape_pools)),
     about("/api/v1/stores", false, handler!(status::stores)),
     Route { path: "/api/v1/read", methods: POST, data: Some("read"), handler: handler!(read::read) },
     Route { path: "/federate", methods: GET, data: Some("federate"), handler: handler!(federate::federate) },

@@ -73,6 +73,29 @@ fn push_exponent(out: &mut Vec<u8>, value: f64) {
     let _ = write!(out, "{digits}e{sign}{:02}", exponent.unsigned_abs());
 }
 
+/// A number as Go's JSON has it: an exponent without padding below 1e-6 and from 1e21 on. What is no number, which Go
+/// refuses, is 0.
+pub(crate) fn push_json_float(out: &mut Vec<u8>, value: f64) {
+    let size = value.abs();
+    if !size.is_finite() {
+        out.push(b'0');
+    } else if size != 0.0 && !(1e-6..1e21).contains(&size) {
+        let (digits, exponent) = go_float::scientific(value);
+        let sign = if exponent < 0 { '-' } else { '+' };
+        let _ = write!(out, "{digits}e{sign}{}", exponent.unsigned_abs());
+    } else {
+        push_plain_float(out, value);
+    }
+}
+
+/// A whole number with its sign.
+pub(crate) fn push_signed(out: &mut Vec<u8>, number: i64) {
+    if number < 0 {
+        out.push(b'-');
+    }
+    push_integer(out, number.unsigned_abs());
+}
+
 /// A whole number, two digits at a time.
 pub(crate) fn push_integer(out: &mut Vec<u8>, mut number: u64) {
     const PAIRS: [[u8; 2]; 100] = {
@@ -106,6 +129,23 @@ mod tests {
         let mut out = Vec::new();
         push(&mut out);
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn numbers_of_json() {
+        for (value, expected) in [
+            (0.0, "0"),
+            (60.0, "60"),
+            (0.000123456, "0.000123456"),
+            (1.5e-7, "1.5e-7"),
+            (1e21, "1e+21"),
+            (-0.5, "-0.5"),
+            (f64::NAN, "0"),
+            (f64::NEG_INFINITY, "0"),
+        ] {
+            assert_eq!(text(|out| push_json_float(out, value)), expected);
+        }
+        assert_eq!(text(|out| push_signed(out, i64::MIN)), "-9223372036854775808");
     }
 
     #[test]

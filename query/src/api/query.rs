@@ -1,4 +1,4 @@
-//! `/api/v1/query`, `/api/v1/query_range` and `/api/v1/query_exemplars`.
+//! `/api/v1/query` and `/api/v1/query_range`.
 
 use std::time::Duration;
 
@@ -12,7 +12,6 @@ use super::params::{Params, invalid};
 use super::time::{self, Time};
 use super::{Api, ApiError, Call, Reply};
 use crate::plan::Timeline;
-use crate::promql;
 use crate::querier::{Answer, Choices, Cost, Request};
 
 /// `/api/v1/query`.
@@ -225,21 +224,6 @@ fn timings(cost: &Cost) -> String {
         seconds(cost.queued),
         seconds(cost.queued + executed)
     )
-}
-
-/// `/api/v1/query_exemplars`: the parameters are checked as Prometheus checks them; no source serves exemplars yet.
-pub(super) async fn exemplars(api: &Api, call: &Call) -> Result<Reply, ApiError> {
-    let params = &call.params;
-    let (start, end) = (params.time_or("start", Time::MIN)?, params.time_or("end", Time::MAX)?);
-    if end < start {
-        return Err(ApiError::bad_data("end timestamp must not be before start timestamp".to_owned()));
-    }
-    let expr = promql::parse(params.get("query"), &api.querier.config.parse_options())
-        .map_err(|error| ApiError::bad_data(error.to_string()))?;
-    if !expr.has_selector() {
-        return Ok(Reply::no_content());
-    }
-    Ok(Reply::plain(Success::of(Data::Json(b"[]".to_vec()))))
 }
 
 #[cfg(test)]

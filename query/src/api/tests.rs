@@ -13,6 +13,8 @@ use crate::config::{Config, Feature};
 use crate::metrics::Metrics;
 use crate::stores::StoreSet;
 
+mod facts;
+
 /// 2023-11-14T22:13:20Z.
 const T: i64 = 1_700_000_000;
 

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use masthead_store::Millis;
+use masthead_store::facts::Moment;
 use masthead_store::labels::quote;
 
 use crate::calendar::{self, Date};
@@ -178,6 +179,15 @@ pub fn rfc3339_ms(ms: Millis) -> String {
     calendar::rfc3339(secs, &fraction)
 }
 
+/// `2023-11-14T22:13:20.1234Z` of a moment, with as many decimals as it has.
+pub(crate) fn rfc3339_nanos(moment: Moment) -> String {
+    let fraction = match moment.nanos() {
+        0 => String::new(),
+        nanos => format!(".{nanos:09}").trim_end_matches('0').to_owned(),
+    };
+    calendar::rfc3339(moment.seconds(), &fraction)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -248,5 +258,8 @@ mod tests {
         assert_eq!(rfc3339_ms(1_700_000_000_000), "2023-11-14T22:13:20Z");
         assert_eq!(rfc3339_ms(1_709_164_800_007), "2024-02-29T00:00:00.007Z");
         assert_eq!(rfc3339_ms(-1), "1969-12-31T23:59:59.999Z");
+        assert_eq!(rfc3339_nanos(Moment::NEVER), "0001-01-01T00:00:00Z");
+        assert_eq!(rfc3339_nanos(Moment::new(1_700_000_000, 120_000_000)), "2023-11-14T22:13:20.12Z");
+        assert_eq!(rfc3339_nanos(Moment::new(1_700_000_000, 1)), "2023-11-14T22:13:20.000000001Z");
     }
 }

@@ -21,6 +21,7 @@ use crate::server::{Running, Server};
 use fleet::{CLUSTERS, Member};
 use store::{Clock, LiveStore};
 
+mod facts;
 mod fleet;
 mod history;
 mod store;

@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use futures::future::ready;
 use futures::{FutureExt, StreamExt, stream};
+use masthead_store::facts::Kind;
 use masthead_store::select::admits;
 use masthead_store::series::BATCH_SERIES_MAX;
 use masthead_store::{
-    Allowance, Chunk, Gap, LabelAnswer, LabelStrings, Labels, LabelsBuilder, Lane, Matcher, Millis, Select, Series,
-    SeriesBatch, SeriesStream, Store, StoreInfo, StoreState, chunk,
+    Allowance, Chunk, Facts, FactsAnswer, Gap, LabelAnswer, LabelStrings, Labels, LabelsBuilder, Lane, Matcher, Millis,
+    Question, Select, Series, SeriesBatch, SeriesStream, Store, StoreInfo, StoreState, chunk,
 };
 
-use super::fleet::{Member, Metric};
+use super::facts;
+use super::fleet::{Member, Metric, SCRAPE_INTERVAL};
 
 /// Where the demo's time comes from, ms since the epoch.
 pub(super) type Clock = Arc<dyn Fn() -> Millis + Send + Sync>;
@@ -75,6 +77,7 @@ impl Store for LiveStore {
             label_sets: vec![self.external.clone()],
             min_time: self.live_from,
             max_time: Millis::MAX,
+            serves: [Kind::Metadata, Kind::Rules, Kind::Targets, Kind::Statistics].into_iter().collect(),
             state: StoreState::Up,
             last_check: None,
         })
@@ -105,6 +108,23 @@ impl Store for LiveStore {
 
     fn label_values(&self, name: Box<str>, request: Arc<Select>, allowance: Allowance) -> LabelAnswer {
         answer(self.matching(&request.matchers).filter_map(|(labels, _)| labels.get(&name)), &allowance)
+    }
+
+    fn facts(&self, question: Arc<Question>, allowance: Allowance) -> FactsAnswer {
+        let now = (self.clock)();
+        let all = match question.kind() {
+            Kind::Metadata => facts::metadata(&self.metrics),
+            Kind::Rules => vec![facts::rules(&self.metrics, &self.external, (self.live_from, now))],
+            Kind::Targets => {
+                let last = self.member.scrapes(now - 2 * SCRAPE_INTERVAL, now).last();
+                facts::targets(&self.metrics, &self.external, (last, now))
+            }
+            Kind::Statistics => vec![facts::statistics(&self.metrics, &self.external, (self.live_from, now))],
+            Kind::Exemplars => vec![],
+        };
+        let mut answer = Facts::new(&allowance.budget);
+        let pushed = all.into_iter().try_for_each(|fact| answer.push(fact));
+        ready(pushed.map(|()| answer).map_err(Into::into)).boxed()
     }
 }
 

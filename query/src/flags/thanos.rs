@@ -39,7 +39,7 @@ const NO_TLS_CLIENT: Treatment = Refused("peers are asked without TLS yet; put a
 const ONE_ENGINE: Treatment = Ignored("there is one engine, which evaluates every query here");
 const RAW_ONLY: Treatment = Ignored("only raw data is read; what exists downsampled only is reported as missing");
 const DRAIN: Treatment = Ignored("running queries are drained for up to --query.timeout");
-const EMPTY_API: Treatment = Ignored("no source serves this API yet; it answers the empty form");
+const ONE_CHOICE: Treatment = Ignored("--query.partial-response decides for all of the API");
 const NO_TENANTS: Treatment = Ignored("tenants are not told apart");
 const QUERY_METRICS: Treatment = Ignored("the buckets of masthead_query_seconds are fixed");
 const NO_DISCOVERY_FILE: Treatment =
@@ -114,7 +114,7 @@ pub const THANOS_FLAGS: &[ThanosFlag] = &[
     value("selector.relabel-config", NO_RELABEL),
     value("request.logging-config-file", Ignored("every query has one log line; see --log.level")),
     value("request.logging-config", Ignored("every query has one log line; see --log.level")),
-    value("alert.query-url", EMPTY_API),
+    value("alert.query-url", Ignored("alerts link to nothing: rulers evaluate them, this only lists them")),
     value("query.telemetry.request-duration-seconds-quantiles", QUERY_METRICS),
     value("query.telemetry.request-samples-quantiles", QUERY_METRICS),
     value("query.telemetry.request-series-seconds-quantiles", QUERY_METRICS),
@@ -142,11 +142,11 @@ pub const THANOS_FLAGS: &[ThanosFlag] = &[
     switch("query.dynamic-lookback-delta", RAW_ONLY),
     switch("query.distributed-with-overlapping-interval", ONE_ENGINE),
     value("query.instant.default.max_source_resolution", RAW_ONLY),
-    switch("rule.partial-response", EMPTY_API),
-    switch("target.partial-response", EMPTY_API),
-    switch("metric-metadata.partial-response", EMPTY_API),
-    switch("exemplar.partial-response", EMPTY_API),
-    switch("status.partial-response", EMPTY_API),
+    switch("rule.partial-response", ONE_CHOICE),
+    switch("target.partial-response", ONE_CHOICE),
+    switch("metric-metadata.partial-response", ONE_CHOICE),
+    switch("exemplar.partial-response", ONE_CHOICE),
+    switch("status.partial-response", ONE_CHOICE),
     value("grpc.proxy-strategy", Ignored("answers are always merged as they arrive")),
     value("store.sd-dns-resolver", Ignored("there is one resolver")),
     value("endpoint.info-timeout", Ignored("peers are asked for their facts every 5 s")),

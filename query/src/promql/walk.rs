@@ -1,5 +1,7 @@
 //! Going through a tree.
 
+use masthead_store::Matcher;
+
 use super::ast::{Expr, ExprKind};
 
 impl Expr {
@@ -29,10 +31,14 @@ impl Expr {
         }
     }
 
-    /// Whether anything is selected in it.
-    pub fn has_selector(&self) -> bool {
-        let mut found = false;
-        self.walk(|expr| found |= matches!(expr.kind, ExprKind::Vector(_) | ExprKind::Matrix(_)));
+    /// The matchers of each selector in it.
+    pub fn selectors(&self) -> Vec<&[Matcher]> {
+        let mut found = Vec::new();
+        self.walk(|expr| match &expr.kind {
+            ExprKind::Vector(selector) => found.push(&*selector.matchers),
+            ExprKind::Matrix(matrix) => found.push(&*matrix.vector.matchers),
+            _ => {}
+        });
         found
     }
 

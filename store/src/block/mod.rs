@@ -23,6 +23,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use crate::bucket::{Bucket, CACHE_BYTES};
 use crate::budget::Budget;
 use crate::error::StoreError;
+use crate::facts::Kinds;
 use crate::labels::Labels;
 use crate::select::{Allowance, Gap, Select, StoreInfo, StoreState, admits};
 use crate::series::{Millis, StoreId};
@@ -111,6 +112,7 @@ impl BlockStore {
             label_sets: Vec::new(),
             min_time: Millis::MIN,
             max_time: Millis::MAX,
+            serves: Kinds::NONE,
             state: StoreState::Starting,
             last_check: None,
         };
@@ -193,7 +195,8 @@ impl BlockStore {
         label_sets.sort_unstable();
         label_sets.dedup();
         let (id, component) = (self.access.id.clone(), "blocks".into());
-        Arc::new(StoreInfo { id, component, label_sets, min_time, max_time, state, last_check: Some(now) })
+        let (serves, last_check) = (Kinds::NONE, Some(now));
+        Arc::new(StoreInfo { id, component, label_sets, min_time, max_time, serves, state, last_check })
     }
 
     /// What may have come since the folder could be listed: per label set, whatever is later than the last block.

@@ -6,8 +6,10 @@ use std::time::SystemTime;
 use futures::StreamExt as _;
 use futures::future::{self, FutureExt as _};
 
+use crate::facts::Kinds;
 use crate::{
-    Allowance, Gap, LabelAnswer, Millis, Select, SeriesStream, Store, StoreError, StoreErrorKind, StoreInfo, StoreState,
+    Allowance, FactsAnswer, Gap, LabelAnswer, Millis, Question, Select, SeriesStream, Store, StoreError,
+    StoreErrorKind, StoreInfo, StoreState,
 };
 
 /// It could hold anything, and cannot be asked.
@@ -22,6 +24,7 @@ impl MissingStore {
             label_sets: Vec::new(),
             min_time: Millis::MIN,
             max_time: Millis::MAX,
+            serves: Kinds::ALL,
             state,
             last_check,
         }))
@@ -56,6 +59,10 @@ impl Store for MissingStore {
     }
 
     fn label_values(&self, _: Box<str>, _: Arc<Select>, _: Allowance) -> LabelAnswer {
+        future::ready(Err(self.error())).boxed()
+    }
+
+    fn facts(&self, _: Arc<Question>, _: Allowance) -> FactsAnswer {
         future::ready(Err(self.error())).boxed()
     }
 }

@@ -4,6 +4,7 @@ use masthead_proto::thanos as proto;
 use masthead_proto::thanos::info as info_proto;
 
 use super::lanes::Ask;
+use crate::facts::{Kind, Kinds};
 use crate::labels::METRIC_NAME;
 use crate::{Labels, MatchOp, Matcher, Millis, Select};
 
@@ -30,6 +31,8 @@ pub(super) struct Advert {
     pub(super) max_time: Millis,
     /// The peer removes replica labels itself, before it sorts.
     pub(super) removes_replica_labels: bool,
+    /// What it serves besides series.
+    pub(super) serves: Kinds,
 }
 
 impl Advert {
@@ -41,6 +44,7 @@ impl Advert {
             min_time: Millis::MIN,
             max_time: Millis::MAX,
             removes_replica_labels: false,
+            serves: Kinds::ALL,
         }
     }
 }
@@ -50,6 +54,12 @@ impl From<info_proto::InfoResponse> for Advert {
         let mut label_sets: Vec<Labels> = info.label_sets.iter().map(labels).collect();
         label_sets.sort();
         label_sets.dedup();
+        let serves = Kinds::NONE
+            .with(Kind::Metadata, info.metric_metadata.is_some())
+            .with(Kind::Rules, info.rules.is_some())
+            .with(Kind::Targets, info.targets.is_some())
+            .with(Kind::Exemplars, info.exemplars.is_some())
+            .with(Kind::Statistics, info.status.is_some());
         // A server without a StoreAPI is up, and holds nothing.
         let (min_time, max_time) = info.store.as_ref().map_or((Millis::MAX, Millis::MIN), |s| (s.min_time, s.max_time));
         Self {
@@ -58,6 +68,7 @@ impl From<info_proto::InfoResponse> for Advert {
             min_time,
             max_time,
             removes_replica_labels: info.store.is_some_and(|s| s.supports_without_replica_labels),
+            serves,
         }
     }
 }
@@ -66,7 +77,7 @@ fn labels(set: &proto::LabelSet) -> Labels {
     Labels::from_pairs(set.labels.iter().map(|label| (&label.name, &label.value)))
 }
 
-fn clamp(time: Millis) -> Millis {
+pub(super) fn clamp(time: Millis) -> Millis {
     time.clamp(TIME_MIN, TIME_MAX)
 }
 
@@ -107,7 +118,7 @@ fn series_matchers(select: &Select, advert: &Advert) -> Vec<proto::LabelMatcher>
     matchers
 }
 
-fn matcher(matcher: &Matcher) -> proto::LabelMatcher {
+pub(super) fn matcher(matcher: &Matcher) -> proto::LabelMatcher {
     let kind = match matcher.op() {
         MatchOp::Equal => proto::label_matcher::Type::Eq,
         MatchOp::NotEqual => proto::label_matcher::Type::Neq,

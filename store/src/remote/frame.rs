@@ -10,7 +10,7 @@ use crate::labels::LENGTH_MAX;
 use crate::{Chunk, Encoding, Labels, StoreError, StoreErrorKind};
 
 /// Labels of a series, at most: a label may take two bytes of a message, and sixteen times as much here.
-const LABELS_MAX: usize = 1 << 16;
+pub(super) const LABELS_MAX: usize = 1 << 16;
 
 /// One series of a message.
 #[derive(Debug)]
@@ -97,7 +97,8 @@ fn series<'a>(
     Ok(FrameSeries { labels, stripped, chunks, without_raw, bytes: bytes.len() })
 }
 
-fn label(value: Value<'_>) -> Result<(&str, &str), Malformed> {
+/// Name and value of a label.
+pub(super) fn label(value: Value<'_>) -> Result<(&str, &str), Malformed> {
     let bytes = value.bytes()?;
     if let Some(pair) = short_label(bytes) {
         return Ok(pair);

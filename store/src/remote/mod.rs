@@ -24,13 +24,14 @@ use self::lanes::Ask;
 use self::messages::Messages;
 use self::stream::AnswerStream;
 use crate::{
-    Allowance, Budget, Gap, LabelAnswer, LabelStrings, Select, SeriesStream, Store, StoreError, StoreErrorKind,
-    StoreId, StoreInfo, StoreState,
+    Allowance, Budget, FactsAnswer, Gap, LabelAnswer, LabelStrings, Question, Select, SeriesStream, Store, StoreError,
+    StoreErrorKind, StoreId, StoreInfo, StoreState,
 };
 
 mod assembly;
 mod convert;
 mod endpoint;
+mod facts;
 mod frame;
 mod held;
 mod lanes;
@@ -73,7 +74,7 @@ const FACTS_BYTES_MAX: usize = 16 << 20;
 /// One StoreAPI peer.
 pub struct RemoteStore {
     peer: Arc<Peer>,
-    facts: Mutex<Facts>,
+    known: Mutex<Known>,
     options: RemoteOptions,
 }
 
@@ -85,7 +86,7 @@ struct Peer {
 }
 
 /// The peer's facts as last known.
-struct Facts {
+struct Known {
     advert: Arc<Advert>,
     info: Arc<StoreInfo>,
 }
@@ -163,8 +164,8 @@ impl RemoteStore {
         let id: StoreId = address.into();
         let advert = Advert::unknown();
         let info = Arc::new(info_of(&id, &advert, StoreState::Starting, None));
-        let facts = Mutex::new(Facts { advert: Arc::new(advert), info });
-        Ok(Self { peer: Arc::new(Peer { id, endpoint, stats: Stats::default() }), facts, options })
+        let known = Mutex::new(Known { advert: Arc::new(advert), info });
+        Ok(Self { peer: Arc::new(Peer { id, endpoint, stats: Stats::default() }), known, options })
     }
 
     /// How to talk to it.
@@ -220,25 +221,25 @@ impl RemoteStore {
         }
     }
 
-    fn facts(&self) -> std::sync::MutexGuard<'_, Facts> {
-        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn up(&self, advert: Advert, now: SystemTime) {
         let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         let millis = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
         self.peer.stats.last_info.store(millis, Ordering::Relaxed);
-        let mut facts = self.facts();
-        if !matches!(facts.info.state, StoreState::Up) {
+        let mut known = self.known();
+        if !matches!(known.info.state, StoreState::Up) {
             tracing::info!(store = %self.peer.id, component = %advert.component, "store is up");
         }
-        facts.info = Arc::new(info_of(&self.peer.id, &advert, StoreState::Up, Some(now)));
-        facts.advert = Arc::new(advert);
+        known.info = Arc::new(info_of(&self.peer.id, &advert, StoreState::Up, Some(now)));
+        known.advert = Arc::new(advert);
     }
 
     fn down(&self, error: StoreError, now: SystemTime) {
-        let mut facts = self.facts();
-        let since = match facts.info.state {
+        let mut known = self.known();
+        let since = match known.info.state {
             StoreState::Down { since, .. } => since,
             StoreState::Starting | StoreState::Up => {
                 tracing::warn!(store = %self.peer.id, %error, "store is down");
@@ -246,7 +247,7 @@ impl RemoteStore {
             }
         };
         let state = StoreState::Down { since, error };
-        facts.info = Arc::new(info_of(&self.peer.id, &facts.advert, state, Some(now)));
+        known.info = Arc::new(info_of(&self.peer.id, &known.advert, state, Some(now)));
     }
 
     fn answer(&self, ask: Ask, select: &Arc<Select>, advert: &Arc<Advert>, allowance: &Allowance) -> SeriesStream {
@@ -296,6 +297,7 @@ fn info_of(id: &StoreId, advert: &Advert, state: StoreState, last_check: Option<
         label_sets: advert.label_sets.clone(),
         min_time: advert.min_time,
         max_time: advert.max_time,
+        serves: advert.serves,
         state,
         last_check,
     }
@@ -304,7 +306,7 @@ fn info_of(id: &StoreId, advert: &Advert, state: StoreState, last_check: Option<
 #[deny(clippy::missing_trait_methods)]
 impl Store for RemoteStore {
     fn info(&self) -> Arc<StoreInfo> {
-        self.facts().info.clone()
+        self.known().info.clone()
     }
 
     /// A peer cannot say what it lacks; what failed behind it comes as a warning in its answers.
@@ -313,7 +315,7 @@ impl Store for RemoteStore {
     }
 
     fn select(&self, request: Arc<Select>, allowance: Allowance) -> Vec<SeriesStream> {
-        let advert = self.facts().advert.clone();
+        let advert = self.known().advert.clone();
         let asks = lanes::plan(&self.peer.id, &advert, &request);
         asks.into_iter().map(|ask| self.answer(ask, &request, &advert, &allowance)).collect()
     }
@@ -326,5 +328,10 @@ impl Store for RemoteStore {
     fn label_values(&self, name: Box<str>, request: Arc<Select>, allowance: Allowance) -> LabelAnswer {
         let request = convert::label_values_request(&name, &request).encode_to_vec();
         self.ask_labels(path::LABEL_VALUES, request, allowance)
+    }
+
+    fn facts(&self, question: Arc<Question>, allowance: Allowance) -> FactsAnswer {
+        let advert = self.known().advert.clone();
+        facts::ask(self.peer.clone(), question, advert, allowance).boxed()
     }
 }

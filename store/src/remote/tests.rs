@@ -16,7 +16,7 @@ use crate::{
 };
 
 pub(crate) mod peer;
-mod recorded;
+pub(super) mod recorded;
 mod served;
 
 fn select(replica_labels: &[&str]) -> Arc<Select> {

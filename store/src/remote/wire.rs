@@ -12,8 +12,10 @@ pub(crate) struct Malformed(pub(crate) &'static str);
 pub(crate) enum Value<'a> {
     Varint(u64),
     Bytes(&'a [u8]),
-    /// Eight or four bytes, which no message read here has.
-    Fixed,
+    /// Eight bytes.
+    Fixed64([u8; 8]),
+    /// Four bytes, which no message read here has.
+    Fixed32,
 }
 
 impl<'a> Value<'a> {
@@ -21,7 +23,7 @@ impl<'a> Value<'a> {
     pub(crate) fn bytes(self) -> Result<&'a [u8], Malformed> {
         match self {
             Value::Bytes(bytes) => Ok(bytes),
-            Value::Varint(_) | Value::Fixed => Err(Malformed("a field has the wrong wire type")),
+            Value::Varint(_) | Value::Fixed64(_) | Value::Fixed32 => Err(Malformed("a field has the wrong wire type")),
         }
     }
 
@@ -42,13 +44,21 @@ impl<'a> Value<'a> {
     pub(crate) fn varint(self) -> Result<u64, Malformed> {
         match self {
             Value::Varint(number) => Ok(number),
-            Value::Bytes(_) | Value::Fixed => Err(Malformed("a field has the wrong wire type")),
+            Value::Bytes(_) | Value::Fixed64(_) | Value::Fixed32 => Err(Malformed("a field has the wrong wire type")),
         }
     }
 
     /// An `int64`.
     pub(crate) fn int64(self) -> Result<i64, Malformed> {
         self.varint().map(u64::cast_signed)
+    }
+
+    /// A `double`.
+    pub(crate) fn double(self) -> Result<f64, Malformed> {
+        match self {
+            Value::Fixed64(bytes) => Ok(f64::from_le_bytes(bytes)),
+            Value::Varint(_) | Value::Bytes(_) | Value::Fixed32 => Err(Malformed("a field has the wrong wire type")),
+        }
     }
 }
 
@@ -72,19 +82,22 @@ impl<'a> Fields<'a> {
         let key = self.varint()?;
         let value = match key & 7 {
             0 => Value::Varint(self.varint()?),
-            1 => self.skip(8)?,
+            1 => {
+                let mut bytes = [0; 8];
+                bytes.copy_from_slice(self.take(8)?);
+                Value::Fixed64(bytes)
+            }
             2 => {
                 let length = usize::try_from(self.varint()?).unwrap_or(usize::MAX);
                 Value::Bytes(self.take(length)?)
             }
-            5 => self.skip(4)?,
+            5 => {
+                self.take(4)?;
+                Value::Fixed32
+            }
             _ => return Err(Malformed("a field has an unknown wire type")),
         };
         Ok(Some((key >> 3, value)))
-    }
-
-    fn skip(&mut self, length: usize) -> Result<Value<'a>, Malformed> {
-        self.take(length).map(|_| Value::Fixed)
     }
 
     fn take(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
@@ -133,10 +146,12 @@ mod tests {
         let mut fields = Fields::new(&bytes);
         assert_eq!(fields.next(), Ok(Some((1, Value::Varint(300)))));
         assert_eq!(fields.next(), Ok(Some((2, Value::Bytes(b"ab")))));
-        assert_eq!(fields.next(), Ok(Some((3, Value::Fixed))));
-        assert_eq!(fields.next(), Ok(Some((4, Value::Fixed))));
+        assert_eq!(fields.next(), Ok(Some((3, Value::Fixed64([0; 8])))));
+        assert_eq!(fields.next(), Ok(Some((4, Value::Fixed32))));
         assert_eq!(fields.next().unwrap().unwrap().1.int64(), Ok(-1));
         assert_eq!(fields.next(), Ok(None));
+        assert_eq!(Value::Fixed64(1.5f64.to_le_bytes()).double(), Ok(1.5));
+        assert!(Value::Varint(1).double().is_err());
     }
 
     #[test]

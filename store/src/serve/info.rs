@@ -1,9 +1,12 @@
 //! `thanos.info.Info/Info`: what this server holds.
 
-use masthead_proto::thanos::info::{InfoResponse, StoreInfo, TsdbInfo};
+use masthead_proto::thanos::info::{
+    ExemplarsInfo, InfoResponse, MetricMetadataInfo, RulesInfo, StatusInfo, StoreInfo, TargetsInfo, TsdbInfo,
+};
 use masthead_proto::thanos::{Label, LabelSet};
 
 use super::{Call, label_sets};
+use crate::facts::Kind;
 use crate::labels::Labels;
 
 impl Call {
@@ -21,7 +24,14 @@ impl Call {
                 max_time: info.max_time,
             })
         });
+        let serves = self.serves();
         InfoResponse {
+            metric_metadata: serves.has(Kind::Metadata).then(MetricMetadataInfo::default),
+            rules: serves.has(Kind::Rules).then(RulesInfo::default),
+            targets: serves.has(Kind::Targets).then(TargetsInfo::default),
+            // Nobody says which times exemplars are kept for.
+            exemplars: serves.has(Kind::Exemplars).then_some(ExemplarsInfo { min_time: i64::MIN, max_time: i64::MAX }),
+            status: serves.has(Kind::Statistics).then(StatusInfo::default),
             label_sets: sets.iter().map(label_set).collect(),
             component_type: self.options().component.into(),
             store: Some(StoreInfo {
@@ -37,6 +47,6 @@ impl Call {
     }
 }
 
-fn label_set(labels: &Labels) -> LabelSet {
+pub(super) fn label_set(labels: &Labels) -> LabelSet {
     LabelSet { labels: labels.iter().map(|(name, value)| Label { name: name.into(), value: value.into() }).collect() }
 }

@@ -28,6 +28,7 @@ use tonic::{Code, Status};
 use crate::budget::Budget;
 use crate::coverage::{Coverage, Outcome};
 use crate::error::{StoreError, StoreErrorKind};
+use crate::facts::{Kind, Kinds};
 use crate::fanout::FanOutOptions;
 use crate::labels::Labels;
 use crate::matcher::{MatchOp, Matcher};
@@ -35,6 +36,7 @@ use crate::{Gap, Select, Store};
 
 mod codec;
 pub mod exposition;
+mod facts;
 mod frame;
 mod health;
 mod info;
@@ -89,7 +91,11 @@ const MATCHERS_BYTES_MAX: usize = 128 << 20;
 /// Largest request, bytes: matchers of a few hundred KiB are in use.
 const REQUEST_BYTES_MAX: usize = 16 << 20;
 
-/// `thanos.Store`, `thanos.info.Info` and `grpc.health.v1.Health` over a set of stores. Cheap to clone.
+/// Reads the selectors of a PromQL expression; the error is for people. This crate knows no PromQL.
+pub type ParseSelectors = Arc<dyn Fn(&str) -> Result<Vec<Vec<Matcher>>, String> + Send + Sync>;
+
+/// `thanos.Store`, `thanos.info.Info`, `grpc.health.v1.Health` and the services for facts besides series, over a set of stores.
+/// Cheap to clone.
 #[derive(Clone)]
 pub struct StoreService(Arc<Inner>);
 
@@ -97,6 +103,8 @@ struct Inner {
     stores: Stores,
     budget: Budget,
     options: ServeOptions,
+    /// Exemplars are served where it is there.
+    parse_selectors: Option<ParseSelectors>,
     state: watch::Sender<State>,
 }
 
@@ -113,7 +121,18 @@ enum State {
 impl StoreService {
     /// Serves `stores`; what a call holds counts against `budget`.
     pub fn new(stores: Stores, budget: Budget, options: ServeOptions) -> Self {
-        Self(Arc::new(Inner { stores, budget, options, state: watch::Sender::new(State::Ready) }))
+        Self::with_parser(stores, budget, options, None)
+    }
+
+    /// Serves `stores`, exemplars too where there is a parser for what they are asked for with.
+    pub fn with_parser(
+        stores: Stores,
+        budget: Budget,
+        options: ServeOptions,
+        parse_selectors: Option<ParseSelectors>,
+    ) -> Self {
+        let state = watch::Sender::new(State::Ready);
+        Self(Arc::new(Inner { stores, budget, options, parse_selectors, state }))
     }
 
     /// Refuses all calls but those for readiness until [`set_ready`](Self::set_ready): what a server advertises before it
@@ -153,7 +172,10 @@ impl StoreService {
             path::LABEL_NAMES => unary(request, |asked| call.clone().label_names(asked)).await,
             path::LABEL_VALUES => unary(request, |asked| call.clone().label_values(asked)).await,
             path::INFO => unary(request, |_: InfoRequest| ready(Ok(call.info()))).await,
-            path => unimplemented(path).into_http(),
+            path => match facts::kind_of(path).filter(|kind| call.serves().has(*kind)) {
+                Some(kind) => call.answer(kind, request).await,
+                None => unimplemented(path).into_http(),
+            },
         }
     }
 }
@@ -190,6 +212,23 @@ where
     grpc(codec::Messages::default()).unary(service, request).await
 }
 
+/// Answers a call with a stream of messages.
+async fn streamed<Q, A, F>(
+    request: Request<Incoming>,
+    mut answer: impl FnMut(Q) -> F + Send,
+) -> Response<tonic::body::Body>
+where
+    Q: prost::Message + Default + Send + 'static,
+    A: prost::Message + Send + 'static,
+    F: Future<Output = Result<facts::Answers<A>, Status>> + Send,
+{
+    let service = tower::service_fn(|asked: tonic::Request<Q>| {
+        let answer = answer(asked.into_inner());
+        async { answer.await.map(tonic::Response::new) }
+    });
+    grpc(codec::Messages::default()).server_streaming(service, request).await
+}
+
 /// One call: the service and when it must have ended.
 #[derive(Clone)]
 struct Call {
@@ -200,6 +239,13 @@ struct Call {
 impl Call {
     fn stores(&self) -> Vec<Arc<dyn Store>> {
         (self.service.0.stores)()
+    }
+
+    /// What the stores behind serve besides series.
+    fn serves(&self) -> Kinds {
+        let all = self.stores().iter().fold(Kinds::NONE, |all, store| all.union(store.info().serves));
+        let exemplars = all.has(Kind::Exemplars) && self.service.0.parse_selectors.is_some();
+        Kind::ALL.into_iter().filter(|kind| all.has(*kind) && (*kind != Kind::Exemplars || exemplars)).collect()
     }
 
     fn options(&self) -> &ServeOptions {

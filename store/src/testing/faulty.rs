@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::future::FutureExt as _;
+use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::StreamExt as _;
 
 use super::Random;
 use crate::select::{Allowance, Gap, Select, StoreInfo};
 use crate::series::{Chunk, SeriesBatch};
-use crate::{LabelAnswer, SeriesStream, Store, StoreError, StoreErrorKind};
+use crate::{FactsAnswer, LabelAnswer, Question, SeriesStream, Store, StoreError, StoreErrorKind};
 
 /// What is wrong with a [`FaultyStore`]. Where a fault comes after some batches, a shorter stream has it at its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,7 +141,10 @@ fn faulty_stream(inner: SeriesStream, fault: Fault) -> SeriesStream {
     distorted.boxed()
 }
 
-fn faulty_answer(answer: LabelAnswer, fault: Fault) -> LabelAnswer {
+fn faulty_answer<T: Send + 'static>(
+    answer: BoxFuture<'static, Result<T, StoreError>>,
+    fault: Fault,
+) -> BoxFuture<'static, Result<T, StoreError>> {
     async move {
         match fault {
             Fault::Delay(delay) => tokio::time::sleep(delay).await,
@@ -175,5 +178,9 @@ impl Store for FaultyStore {
 
     fn label_values(&self, name: Box<str>, request: Arc<Select>, allowance: Allowance) -> LabelAnswer {
         faulty_answer(self.inner.label_values(name, request, allowance), self.fault)
+    }
+
+    fn facts(&self, question: Arc<Question>, allowance: Allowance) -> FactsAnswer {
+        faulty_answer(self.inner.facts(question, allowance), self.fault)
     }
 }

@@ -8,10 +8,11 @@ use futures::stream::{self, StreamExt as _};
 use tokio::time::Instant;
 
 use crate::chunk;
+use crate::facts::{Fact, Facts, Kinds, Question};
 use crate::samples::Samples;
 use crate::select::{Allowance, Gap, Select, StoreInfo, StoreState};
 use crate::series::{BATCH_SERIES_MAX, Lane, LaneChunks, Millis, Series, SeriesBatch};
-use crate::{LabelAnswer, LabelStrings, Labels, LabelsBuilder, SeriesStream, Store, StoreError, StoreId};
+use crate::{FactsAnswer, LabelAnswer, LabelStrings, Labels, LabelsBuilder, SeriesStream, Store, StoreError, StoreId};
 
 /// Series below one set of external labels.
 #[derive(Clone)]
@@ -19,6 +20,7 @@ pub struct MemoryStore {
     data: Arc<Data>,
     info: Arc<StoreInfo>,
     gaps: Vec<Gap>,
+    facts: Arc<[Fact]>,
     batch_series: usize,
 }
 
@@ -48,11 +50,12 @@ impl MemoryStore {
             label_sets: vec![external.clone()],
             min_time: times().min().unwrap_or(Millis::MAX),
             max_time: times().max().unwrap_or(Millis::MIN),
+            serves: Kinds::NONE,
             state: StoreState::Up,
             last_check: None,
         };
         let data = Arc::new(Data { id, series, last_deadline: Mutex::default() });
-        Self { data, info: Arc::new(info), gaps: Vec::new(), batch_series: BATCH_SERIES_MAX }
+        Self { data, info: Arc::new(info), gaps: Vec::new(), facts: Arc::default(), batch_series: BATCH_SERIES_MAX }
     }
 
     /// The same store with another state.
@@ -69,6 +72,13 @@ impl MemoryStore {
     /// The same store that says it lacks something.
     pub fn with_gaps(mut self, gaps: Vec<Gap>) -> Self {
         self.gaps = gaps;
+        self
+    }
+
+    /// The same store that serves `kinds` of facts: of `facts` those of the kind that is asked for.
+    pub fn with_facts(mut self, kinds: Kinds, facts: Vec<Fact>) -> Self {
+        self.info = Arc::new(StoreInfo { serves: kinds, ..(*self.info).clone() });
+        self.facts = facts.into();
         self
     }
 
@@ -168,6 +178,18 @@ impl Store for MemoryStore {
             let mut labels = data.matching(&request).filter_map(|(labels, _)| labels.get(&name));
             labels.try_for_each(|value| values.insert(value))?;
             Ok(values)
+        }
+        .boxed()
+    }
+
+    fn facts(&self, question: Arc<Question>, allowance: Allowance) -> FactsAnswer {
+        self.data.note(&allowance);
+        let facts = self.facts.clone();
+        async move {
+            let mut answer = Facts::new(&allowance.budget);
+            let wanted = facts.iter().filter(|fact| fact.kind() == question.kind());
+            wanted.cloned().try_for_each(|fact| answer.push(fact))?;
+            Ok(answer)
         }
         .boxed()
     }

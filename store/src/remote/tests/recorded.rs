@@ -13,16 +13,16 @@ use crate::testing::shared;
 use crate::{Allowance, Budget, Encoding, Labels, MatchOp, Matcher, Select, Series, Store, StoreErrorKind};
 
 /// One recorded call.
-struct Call {
-    at: String,
-    method: String,
-    request: Bytes,
-    responses: Vec<Bytes>,
+pub(in crate::remote) struct Call {
+    pub(in crate::remote) at: String,
+    pub(in crate::remote) method: String,
+    pub(in crate::remote) request: Bytes,
+    pub(in crate::remote) responses: Vec<Bytes>,
     status: i32,
     message: String,
 }
 
-fn calls(file: &str) -> Option<Vec<Call>> {
+pub(in crate::remote) fn calls(file: &str) -> Option<Vec<Call>> {
     let text = std::fs::read_to_string(shared(&format!("golden/thanos-0.43/frames/{file}.jsonl"))?).unwrap();
     let call = |(i, line): (usize, &str)| {
         let row: serde_json::Value = serde_json::from_str(line).unwrap();
