@@ -34,11 +34,11 @@ pub(super) async fn rules(api: &Api, call: &Call) -> Result<Reply, ApiError> {
     let (facts, answer, choices) = ask(api, call, Question::Rules(request.clone())).await?;
     let (mut groups, held) = fold(facts, &request, &choices.replica_labels);
     let mut tail = b"]".to_vec();
-    if let Some(page) = page {
-        if let Some(next) = page.cut(&mut groups)? {
-            push_key(&mut tail, "groupNextToken");
-            push_string(&mut tail, &next);
-        }
+    if let Some(page) = page
+        && let Some(next) = page.cut(&mut groups)?
+    {
+        push_key(&mut tail, "groupNextToken");
+        push_string(&mut tail, &next);
     }
     tail.push(b'}');
     let data = Data::items(b"{\"groups\":[", (groups, held), tail, move |group, out| {

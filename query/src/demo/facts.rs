@@ -177,7 +177,7 @@ pub(super) fn statistics(series: &Series, external: &Labels, (from, now): (Milli
 fn descending(counts: impl IntoIterator<Item = (String, u64)>) -> Vec<Count> {
     let mut counts: Vec<_> =
         counts.into_iter().map(|(name, count)| Count { name: name.into_boxed_str(), count }).collect();
-    counts.sort_by(|a, b| b.count.cmp(&a.count));
+    counts.sort_by_key(|entry| std::cmp::Reverse(entry.count));
     counts
 }
 

@@ -263,7 +263,7 @@ impl State {
         if many.histograms.is_empty() && one.histograms.is_empty() {
             return histograms;
         }
-        for step in 0..values.len() {
+        for (step, value) in values.iter_mut().enumerate() {
             let (Some(many), Some(one)) = (many.at(step), one.at(step)) else { continue };
             if matches!((many, one), (Operand::Float(_), Operand::Float(_))) {
                 continue;
@@ -281,7 +281,7 @@ impl State {
                 self.findings.note(step, finding);
             }
             if rule.node.return_bool {
-                values[step] = f64::from(u8::from(outcome.histogram.is_some()));
+                *value = f64::from(u8::from(outcome.histogram.is_some()));
             } else {
                 histograms.extend(outcome.histogram.map(|histogram| (step as u32, histogram)));
             }

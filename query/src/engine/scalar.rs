@@ -7,7 +7,7 @@ use masthead_store::{Labels, Reservation};
 
 use super::arithmetic::{Finding, Findings, Operand, Operation, Outcome, of_histograms, operation};
 use super::batch::{ABSENT, Batch, histogram_bytes, is_absent, row_bytes};
-use super::{Context, Operator, Source, pull, pull_any, scalar_values};
+use super::{Context, Operator, Source, pull_any, scalar_values};
 use crate::error::QueryError;
 use crate::go_math::{go_max, go_min};
 use crate::plan::Timeline;

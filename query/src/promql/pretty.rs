@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_tall_tree_is_no_work() {
-        let limits = Limits { depth: Limits::DEPTH_MAX, terms: 200_000, bytes: 1 << 20 };
+        let limits = Limits { depth: Limits::DEPTH_MAX, terms: 200_000, bytes: 1 << 20, ..Limits::default() };
         let options = ParseOptions { features: Features::ALL, limits };
         let query = format!("{}{}{}", "abs(".repeat(900), "x".repeat(500_000), ")".repeat(900));
         let pretty = parse(&query, &options).unwrap().pretty();

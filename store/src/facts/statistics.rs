@@ -99,7 +99,7 @@ fn merge(list: &mut Vec<Count>, other: Vec<Count>, join: impl Fn(u64, u64) -> u6
     }
     list.extend(all.into_iter().map(|(name, count)| Count { name, count }));
     // Stable: equal counts stay in the order of names.
-    list.sort_by(|a, b| b.count.cmp(&a.count));
+    list.sort_by_key(|entry| std::cmp::Reverse(entry.count));
 }
 
 /// What tells one head from another once replica labels are gone: label sets and tenant.

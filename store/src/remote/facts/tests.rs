@@ -388,7 +388,7 @@ async fn through(call: &Recorded) {
     };
     let path = Kind::ALL.map(path_of).into_iter().find(|path| *path == call.method).unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
-    let question = super::Call { path, request: &request, deadline, act: "ask again" };
+    let question = Call { path, request: &request, deadline, act: "ask again" };
     let mut messages = served.store.peer.endpoint.call(&question).await.unwrap();
     let (mut held, mut got) = (Held::new(&Budget::unlimited()), Vec::new());
     while let Some(message) = poll_fn(|cx| messages.poll_next(cx, &mut held)).await {
