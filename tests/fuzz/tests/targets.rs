@@ -11,7 +11,11 @@ const COPIES: usize = 4;
 
 fn found(name: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("found").join(name);
-    fs::read_dir(folder).into_iter().flatten().map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect()
+    fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .map(|entry| fs::read(entry.expect("an entry").path()).expect("a file"))
+        .collect()
 }
 
 #[test]
