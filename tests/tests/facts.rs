@@ -24,7 +24,7 @@ fn lines(file: &str) -> Option<Vec<Value>> {
 async fn peer(frames: &[Value]) -> Peer {
     let info = frames.iter().find(|call| call["method"] == path::INFO).unwrap();
     let info: proto::info::InfoResponse =
-        prost::Message::decode(base64(info["responses_b64"][0].as_str().unwrap())).unwrap();
+        prost::Message::decode(base64(info["responses_b64"][0].as_str().unwrap()).unwrap()).unwrap();
     let peer = Peer::start_as(info).await.unwrap();
     for (path, note) in [
         (path::RULES, "rules, all"),
@@ -35,7 +35,7 @@ async fn peer(frames: &[Value]) -> Peer {
     ] {
         let call = frames.iter().find(|call| call["method"] == path && call["note"] == note).unwrap();
         let messages = call["responses_b64"].as_array().unwrap().iter();
-        peer.play_at(path, messages.map(|message| Part::Message(base64(message.as_str().unwrap()))).collect());
+        peer.play_at(path, messages.map(|message| Part::Message(base64(message.as_str().unwrap()).unwrap())).collect());
     }
     peer
 }
