@@ -12,6 +12,7 @@ use super::params::{Params, invalid};
 use super::time::{self, Time};
 use super::{Api, ApiError, Call, Reply};
 use crate::plan::Timeline;
+use crate::promql;
 use crate::querier::{Answer, Choices, Cost, Request};
 
 /// `/api/v1/query`.
