@@ -25,6 +25,27 @@ pub(super) struct Other<'a> {
     pub(super) lost: Option<&'a [f64]>,
 }
 
+impl<'a> Other<'a> {
+    /// Places, indexes and counts of the buckets from index `first` on.
+    fn from(self, first: i32) -> impl Iterator<Item = (usize, (i32, f64))> + use<'a> {
+        Indexed::new(self.spans, self.counts).enumerate().skip_while(move |(_, (index, _))| *index < first)
+    }
+
+    /// Adds the bucket at `at` to the one at `position` of `counts` and their lost bits.
+    fn add_to(self, (counts, lost): (&mut [f64], Option<&mut Vec<f64>>), position: usize, at: usize, sign: Sign) {
+        let count = sign.of(self.counts[at]);
+        let Some(lost) = lost else {
+            counts[position] += count;
+            return;
+        };
+        kahan::add(count, &mut counts[position], &mut lost[position]);
+        let low = self.lost.map_or(0.0, |lost| sign.of(lost[at]));
+        if low != 0.0 {
+            kahan::add(low, &mut counts[position], &mut lost[position]);
+        }
+    }
+}
+
 /// The positive and the negative side of `histogram`, with those of its compensation, which has the same buckets.
 pub(super) fn sides<'a>(histogram: &'a mut Histogram, compensation: Option<&'a mut Histogram>) -> [Side<'a>; 2] {
     let (positive, negative) = match compensation {
@@ -86,13 +107,20 @@ impl Side<'_> {
         }
         let same = *self.spans == other.spans && self.counts.len() == other.counts.len();
         if same && other.spans.first().is_some_and(|span| span.offset >= first) {
-            for position in 0..self.counts.len() {
-                self.add_at(position, other, position, sign);
+            for at in 0..self.counts.len() {
+                other.add_to((self.counts, self.lost.as_deref_mut()), at, at, sign);
             }
             return;
         }
-        let (spans, pairs) =
-            union(Indexed::new(self.spans, self.counts), Indexed::new(other.spans, other.counts), first);
+        if covers(Indexed::new(self.spans, self.counts), other.from(first)) {
+            let mut own = indexes(self.spans).enumerate();
+            for (at, (index, _)) in other.from(first) {
+                let Some((position, _)) = own.by_ref().find(|(_, have)| *have == index) else { break };
+                other.add_to((self.counts, self.lost.as_deref_mut()), position, at, sign);
+            }
+            return;
+        }
+        let (spans, pairs) = union(Indexed::new(self.spans, self.counts), other.from(first));
         let own = std::mem::replace(self.counts, Vec::with_capacity(pairs.len()));
         let own_lost = self.lost.as_mut().map(|lost| std::mem::replace(*lost, Vec::with_capacity(pairs.len())));
         for (position, pair) in pairs.into_iter().enumerate() {
@@ -107,23 +135,10 @@ impl Side<'_> {
                 column.push(lost);
             }
             if let (Some(_), Some(at)) = (pair.own, pair.other) {
-                self.add_at(position, other, at, sign);
+                other.add_to((self.counts, self.lost.as_deref_mut()), position, at, sign);
             }
         }
         *self.spans = spans;
-    }
-
-    fn add_at(&mut self, position: usize, other: Other<'_>, at: usize, sign: Sign) {
-        let count = sign.of(other.counts[at]);
-        let Some(lost) = &mut self.lost else {
-            self.counts[position] += count;
-            return;
-        };
-        kahan::add(count, &mut self.counts[position], &mut lost[position]);
-        let low = other.lost.map_or(0.0, |lost| sign.of(lost[at]));
-        if low != 0.0 {
-            kahan::add(low, &mut self.counts[position], &mut lost[position]);
-        }
     }
 
     /// Drops empty buckets but for runs of at most `empty_max` between others, which are written out even where they were a
@@ -193,11 +208,25 @@ struct Pair {
     other: Option<usize>,
 }
 
-/// All buckets of both, those of `other` from index `first` on.
-fn union(own: Indexed<'_>, other: Indexed<'_>, first: i32) -> (Vec<Span>, Vec<Pair>) {
+/// Whether all buckets of `other` are among `own`, both ascending.
+fn covers(mut own: Indexed<'_>, mut other: impl Iterator<Item = (usize, (i32, f64))>) -> bool {
+    other.all(|(_, (index, _))| own.by_ref().find(|(have, _)| *have >= index).is_some_and(|(have, _)| have == index))
+}
+
+/// Indexes of the buckets of some spans.
+fn indexes(spans: &[Span]) -> impl Iterator<Item = i32> {
+    let mut next = 0_i32;
+    spans.iter().flat_map(move |span| {
+        let first = next.wrapping_add(span.offset);
+        next = first.wrapping_add(span.length as i32);
+        (0..span.length).map(move |at| first.wrapping_add(at as i32))
+    })
+}
+
+/// All buckets of both.
+fn union(own: Indexed<'_>, other: impl Iterator<Item = (usize, (i32, f64))>) -> (Vec<Span>, Vec<Pair>) {
     let mut own = own.enumerate().map(|(at, (index, _))| (index, at)).peekable();
-    let mut other =
-        other.enumerate().map(|(at, (index, _))| (index, at)).skip_while(|(index, _)| *index < first).peekable();
+    let mut other = other.map(|(at, (index, _))| (index, at)).peekable();
     let (mut layout, mut pairs) = (Layout::default(), Vec::new());
     loop {
         let index = match (own.peek(), other.peek()) {

@@ -143,3 +143,119 @@ fn everything_is_as_upstream_has_it() {
     assert!(rows > 900, "{rows} rows");
     assert!(wrong.is_empty(), "{} of {rows}:\n{}", wrong.len(), wrong.join("\n"));
 }
+
+/// Bytes from outside may give layouts that fit nothing. Whatever comes out, nothing panics and nothing hangs.
+#[test]
+fn broken_layouts_do_no_harm() {
+    let sound = [
+        "0|1|0.001|2|20|5|-3:2 1:3|1 2 3 4 5|0:2|1 2|",
+        "0|0|1|2|20|5|0:1|1|0:1|3|",
+        "1|-53|0|0|6|5|0:3|1 2 3|||1 2",
+        "2|-53|0|0|6|5|1:2|1 2|||2 7 9",
+    ];
+    let breaks: [fn(&mut Histogram); 9] = [
+        |_| {},
+        |h| h.positive_spans.clear(),
+        |h| _ = h.positive_buckets.pop(),
+        |h| h.positive_buckets.extend([7.0; 4]),
+        |h| h.positive_spans.insert(0, Span { offset: i32::MIN, length: u32::MAX }),
+        |h| h.positive_spans.push(Span { offset: i32::MAX, length: 3 }),
+        |h| h.negative_buckets.push(4.0),
+        |h| h.zero_threshold = f64::NAN,
+        |h| h.custom_bounds.clear(),
+    ];
+    let all: Vec<Histogram> = sound
+        .iter()
+        .flat_map(|text| {
+            breaks.iter().map(|make| {
+                let mut histogram = read(text);
+                make(&mut histogram);
+                histogram
+            })
+        })
+        .collect();
+    let mut seen = 0;
+    for a in &all {
+        for schema in [-4, 0] {
+            a.clone().reduce_to(schema);
+        }
+        for side in [Trim::Upper, Trim::Lower] {
+            a.clone().trim(1.5, side);
+        }
+        a.clone().compact(3);
+        seen += a.buckets().count() + a.buckets_reversed().count() + a.to_string().len();
+        _ = a.validate();
+        for b in &all {
+            let (mut sum, mut compensation) = (a.clone(), None);
+            _ = a.clone().sub(b);
+            if sum.kahan_add(b, &mut compensation).and_then(|_| sum.kahan_add(a, &mut compensation)).is_ok() {
+                let compensation = compensation.expect("made by the first addition");
+                assert_eq!(sum.positive_buckets.len(), compensation.positive_buckets.len());
+                assert_eq!(sum.negative_buckets.len(), compensation.negative_buckets.len());
+            }
+            _ = (a.detect_reset(b), a.equals(b));
+        }
+    }
+    assert!(seen > 1000, "{seen}");
+}
+
+#[test]
+fn equality_is_about_data() {
+    let base = read("0|0|0.001|1|6|5|0:2 1:1|1 2 3|||");
+    let same = read("3|0|0.001|1|6|5|0:2 0:0 1:1|1 2 3|||");
+    assert!(base.equals(&same) && same.equals(&base));
+    for other in
+        ["0|0|0.001|1|6|5|0:2 2:1|1 2 3|||", "0|0|0.001|1|6|-5|0:2 1:1|1 2 3|||", "0|1|0.001|1|6|5|0:2 1:1|1 2 3|||"]
+    {
+        assert!(!base.equals(&read(other)), "{other}");
+    }
+    let nan = Histogram { sum: f64::NAN, ..Histogram::default() };
+    assert!(nan.equals(&nan) && !nan.equals(&Histogram::stale()) && Histogram::stale().is_stale() && !nan.is_stale());
+}
+
+#[test]
+fn errors_have_upstreams_words() {
+    let incompatible = read("0|0|0|0|1|1|0:1|1|||").add(&read("0|-53|0|0|1|1|0:1|1|||1"));
+    assert_eq!(
+        incompatible.expect_err("of two kinds").to_string(),
+        "cannot apply this operation on histograms with a mix of exponential and custom bucket schemas"
+    );
+    let rows = [
+        (
+            "0|9|0|0|0|0|||||",
+            "histogram has an invalid schema, which must be between -4 and 8 for exponential buckets, or -53 for custom buckets, got schema 9",
+        ),
+        ("0|0|0|0|-1|0|||||", "observation count is  -1: histogram's observation count is negative"),
+        (
+            "0|0|0|-1|0|0|||||",
+            "zero bucket has observation count of -1: histogram has a bucket whose observation count is negative",
+        ),
+        (
+            "0|0|0|0|0|0|0:1 -1:1|1 1|||",
+            "positive side: span number 2 with offset -1: histogram has a span whose offset is negative",
+        ),
+        (
+            "0|0|0|0|0|0|0:2|1|||",
+            "positive side: spans need 2 buckets, have 1 buckets: histogram spans specify different number of buckets than provided",
+        ),
+        (
+            "0|-53|0|0|0|0|0:2|1 1|||2 1",
+            "custom buckets: previous bound is 2.000000 and current is 1.000000: histogram custom bounds must be in strictly increasing order",
+        ),
+        (
+            "0|-53|0|0|0|0|0:4|1 1 1 1|||1 2",
+            "custom buckets: only 2 custom bounds defined which is insufficient to cover total span length of 4: histogram custom bounds are too few",
+        ),
+        (
+            "0|-53|0|0|0|0|||||1 inf",
+            "custom buckets: last +Inf bound must not be explicitly defined: histogram custom bounds must be finite",
+        ),
+        ("0|-53|0|0|0|0|||||NaN", "custom buckets: histogram custom bounds must not be NaN"),
+        ("0|-53|0|1|0|0|||||1", "custom buckets: must have zero count of 0"),
+        ("0|-53|1|0|0|0|||||1", "custom buckets: must have zero threshold of 0"),
+        ("0|0|0|0|0|0|||||1", "histogram with exponential schema must not have custom bounds"),
+    ];
+    for (text, expected) in rows {
+        assert_eq!(read(text).validate().expect_err(text).to_string(), expected);
+    }
+}
