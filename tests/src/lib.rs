@@ -2,6 +2,8 @@
 //!
 //! Not here: tests that know one module (those are beside it).
 
+pub mod demo;
+pub mod differential;
 pub mod golden;
 pub mod grpc;
 pub mod ledger;

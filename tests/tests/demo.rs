@@ -3,73 +3,31 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
 
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use masthead_bench::http;
-use masthead_bench::process::{free_port, masthead_binary};
+use masthead_bench::process::masthead_binary;
+use masthead_tests::demo::Demo;
 use serde_json::Value;
 
 const CLUSTERS: [&str; 3] = ["prod-ap-south", "prod-eu-west", "prod-us-east"];
 /// Polls, a quarter of a second apart, after which something that should have happened counts as not happening.
 const POLLS: usize = 240;
 
-struct Demo {
-    child: Child,
-    lines: std::io::Lines<BufReader<ChildStdout>>,
-    address: String,
+fn ask(demo: &Demo, query: &str, time: Option<f64>) -> Value {
+    let time = time.map_or(String::new(), |t| format!("&time={t}"));
+    let path = format!("/api/v1/query?query={}{time}", http::encode(query));
+    let (status, body) = http::get(&demo.address, &path).unwrap();
+    assert_eq!(status, 200, "{query}: {}", String::from_utf8_lossy(&body));
+    serde_json::from_slice(&body).unwrap()
 }
 
-impl Demo {
-    fn start(args: &[&str]) -> Self {
-        let address = format!("127.0.0.1:{}", free_port().unwrap());
-        let mut child = Command::new(masthead_binary().unwrap())
-            .arg("demo")
-            .arg(format!("--http-address={address}"))
-            .args(args)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self { child, lines, address }
-    }
-
-    /// The commands that it prints once it is ready.
-    fn commands(&mut self) -> Vec<String> {
-        let mut commands = Vec::new();
-        while commands.len() < 3 {
-            let line = self.lines.next().expect("the demo ended before it printed its commands").unwrap();
-            if line.trim_start().starts_with("curl ") {
-                commands.push(line.trim().to_owned());
-            }
-        }
-        commands
-    }
-
-    fn query(&self, query: &str, time: Option<f64>) -> Value {
-        let time = time.map_or(String::new(), |t| format!("&time={t}"));
-        let path = format!("/api/v1/query?query={}{time}", http::encode(query));
-        let (status, body) = http::get(&self.address, &path).unwrap();
-        assert_eq!(status, 200, "{query}: {}", String::from_utf8_lossy(&body));
-        serde_json::from_slice(&body).unwrap()
-    }
-
-    /// Clusters in the answer, sorted.
-    fn clusters(&self, query: &str, time: Option<f64>) -> Vec<String> {
-        clusters(&self.query(query, time))
-    }
-}
-
-impl Drop for Demo {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// Clusters in the answer, sorted.
+fn clusters_of(demo: &Demo, query: &str, time: Option<f64>) -> Vec<String> {
+    clusters(&ask(demo, query, time))
 }
 
 fn clusters(answer: &Value) -> Vec<String> {
@@ -93,14 +51,14 @@ fn shell(command: &str) -> String {
 
 #[test]
 fn a_newcomer_sees_three_clusters_and_then_one_of_them_missing() {
-    let mut demo = Demo::start(&["--kill=prod-eu-west", "--kill-after=4s", "--for=10m"]);
-    let commands = demo.commands();
+    let mut demo = Demo::start(&["--kill=prod-eu-west", "--kill-after=4s", "--for=10m"]).unwrap();
+    let commands = demo.commands().unwrap();
     let answers: Vec<String> = commands.iter().map(|command| shell(command)).collect();
     for (command, answer) in commands.iter().zip(&answers) {
         assert!(answer.contains("success"), "{command} answers {answer}");
         assert!(!answer.contains("\"warnings\"") && !answer.contains("\"infos\""), "{command} answers {answer}");
     }
-    assert_eq!(demo.clusters("count by (cluster) (up)", None), CLUSTERS, "{answers:?}");
+    assert_eq!(clusters_of(&demo, "count by (cluster) (up)", None), CLUSTERS, "{answers:?}");
 
     let path = format!("/api/v1/query?query={}", http::encode("count by (cluster) (up)"));
     let ask = || shell(&format!("curl -s -i 'http://{}{path}'", demo.address));
@@ -116,13 +74,13 @@ fn a_newcomer_sees_three_clusters_and_then_one_of_them_missing() {
     let warnings = body["warnings"].to_string();
     assert!(warnings.contains("prod-eu-west"), "{warnings}");
     // Its history is in the bucket.
-    assert_eq!(demo.clusters("count by (cluster) (up)", Some(now() - 5.0 * 3600.0)), CLUSTERS);
+    assert_eq!(clusters_of(&demo, "count by (cluster) (up)", Some(now() - 5.0 * 3600.0)), CLUSTERS);
 }
 
 #[test]
 fn it_ends_by_itself() {
-    let mut demo = Demo::start(&["--for=1s"]);
-    demo.commands();
+    let mut demo = Demo::start(&["--for=1s"]).unwrap();
+    demo.commands().unwrap();
     assert!(demo.child.wait().unwrap().success());
 }
 
@@ -138,8 +96,8 @@ fn a_taken_port_names_the_flag() {
 /// Every panel's query, variables filled in, gives at least one series on the demo fleet.
 #[test]
 fn every_panel_shows_something() {
-    let mut demo = Demo::start(&["--for=10m"]);
-    demo.commands();
+    let mut demo = Demo::start(&["--for=10m"]).unwrap();
+    demo.commands().unwrap();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dashboards");
     let mut panels = 0;
     for file in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
@@ -152,7 +110,7 @@ fn every_panel_shows_something() {
                 let query =
                     target["expr"].as_str().unwrap().replace("$cluster", ".*").replace("$__rate_interval", "5m");
                 assert!(!query.contains('$'), "a variable is left in {query}");
-                let answer = demo.query(&query, None);
+                let answer = ask(&demo, &query, None);
                 let series = answer["data"]["result"].as_array().unwrap().len();
                 assert!(series > 0, "{}: {}: {query} shows nothing", file.display(), panel["title"]);
                 panels += 1;

@@ -97,7 +97,9 @@ fn rank_of(value: f64, buckets: &[Bucket], count: f64) -> f64 {
         rank = bucket.count;
         low = bucket.upper;
     }
-    if low >= value && rank <= count { rank } else { count }
+    // Written so that NaN goes through.
+    let reached = low >= value;
+    if !reached || rank > count { count } else { rank }
 }
 
 /// Adds up buckets of one bound.

@@ -149,12 +149,21 @@ fn absent(builder: &Builder<'_>, call: &Call, _: Span) -> Result<Built, QueryErr
 }
 
 /// Labels that the matchers fix to one value: the first equality of a name sets it, any matcher of that name behind it
-/// takes it away for good (promql/functions.go, createLabelsForAbsentFunction).
+/// takes it away for good (promql/functions.go, createLabelsForAbsentFunction). Behind are those too that take series away:
+/// the index has put them there by then (tsdb/querier.go, PostingsForMatchers).
 fn absent_labels(matchers: &[Matcher]) -> Labels {
+    let must_be_set = |name: &str| matchers.iter().any(|m| m.name() == name && !m.matches(""));
+    let subtracts = |m: &&Matcher| {
+        let negative = matches!(m.op(), MatchOp::NotEqual | MatchOp::NotRegex);
+        !must_be_set(m.name()) || (negative && m.matches(""))
+    };
+    let (first, last): (Vec<&Matcher>, Vec<&Matcher>) = matchers.iter().partition(|m| !subtracts(m));
+    let matchers = [first, last].concat();
     let fixed = matchers.iter().enumerate().filter(|(at, m)| {
-        let of_name = |other: &Matcher| other.name() == m.name();
-        let earlier = matchers[..*at].iter().any(|other| of_name(other) && other.op() == MatchOp::Equal);
-        m.name() != METRIC_NAME && m.op() == MatchOp::Equal && !earlier && !matchers[at + 1..].iter().any(of_name)
+        let of_name = |other: &&&Matcher| other.name() == m.name();
+        let earlier = matchers[..*at].iter().filter(of_name).any(|other| other.op() == MatchOp::Equal);
+        let later = matchers[at + 1..].iter().filter(of_name).count() > 0;
+        m.name() != METRIC_NAME && m.op() == MatchOp::Equal && !earlier && !later
     });
     Labels::from_pairs(fixed.map(|(_, m)| (m.name(), promql::lossy(m.value()))))
 }

@@ -1,0 +1,94 @@
+//! The servers that are compared, over the same data.
+
+use std::io;
+use std::path::Path;
+use std::process::Command;
+
+use masthead_bench::process::{Server, free_port, prometheus_binary};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::client::Client;
+use super::data::{self, Data};
+
+/// What both sides are started with. A Prometheus that does not know a name only logs it.
+pub const FEATURES: &str = "promql-experimental-functions,promql-extended-range-selectors,\
+                            promql-binop-fill-modifiers,promql-duration-expr";
+
+/// Both sides.
+#[derive(Debug)]
+pub struct Sides {
+    /// The real Prometheus.
+    pub reference: Client,
+    /// Its minor version.
+    pub minor: u32,
+    /// Masthead over the blocks, and over a server of its own that has them.
+    pub ours: Vec<Client>,
+    _servers: Vec<Server>,
+    _folders: [TempDir; 2],
+}
+
+/// What the sides are.
+#[derive(Debug, Clone, Default)]
+pub struct Setting {
+    /// Where the reference is; none: one is started.
+    pub reference: Option<String>,
+    /// Features beside [`FEATURES`].
+    pub features: Vec<String>,
+}
+
+impl Sides {
+    /// Starts what has to be started. A reference that runs already has the data and the features by hand.
+    pub async fn start(data: &Data, setting: &Setting) -> io::Result<Self> {
+        let folders = [TempDir::new()?, TempDir::new()?];
+        for folder in &folders {
+            data::write(folder.path(), data).map_err(io::Error::other)?;
+        }
+        let [ours, theirs] = folders.each_ref().map(TempDir::path);
+        let features = setting.features.iter().fold(FEATURES.to_owned(), |list, name| format!("{list},{name}"));
+        let feature_flag = format!("--enable-feature={features}");
+        let direct = Server::masthead([format!("--blocks={}", ours.display()), feature_flag.clone()])?;
+        let endpoint = format!("--endpoint={}", direct.grpc_address);
+        let behind = Server::masthead([endpoint, feature_flag.clone()])?;
+        let mut servers = vec![direct, behind];
+        let ours = servers.iter().map(|server| Client::new(&server.address)).collect();
+        let reference = match &setting.reference {
+            Some(url) => Client::new(url),
+            None => {
+                let server = prometheus(&prometheus_binary()?, theirs, &feature_flag)?;
+                let client = Client::new(&server.address);
+                servers.push(server);
+                client
+            }
+        };
+        let minor = minor(&reference).await?;
+        Ok(Self { reference, minor, ours, _servers: servers, _folders: folders })
+    }
+}
+
+/// A Prometheus over the blocks in `data`, which it locks and may write to.
+fn prometheus(binary: &Path, data: &Path, feature_flag: &str) -> io::Result<Server> {
+    let address = format!("127.0.0.1:{}", free_port()?);
+    let config = data.join("prometheus.yml");
+    std::fs::write(&config, "")?;
+    let mut command = Command::new(binary);
+    command
+        .arg(format!("--config.file={}", config.display()))
+        .arg(format!("--storage.tsdb.path={}", data.display()))
+        .arg(format!("--web.listen-address={address}"))
+        .arg(feature_flag)
+        .args(["--storage.tsdb.retention.time=100y", "--storage.tsdb.min-block-duration=30d"])
+        .args(["--storage.tsdb.max-block-duration=30d", "--log.level=error"]);
+    Server::start(command, address)
+}
+
+/// The minor version of a Prometheus 3.
+async fn minor(reference: &Client) -> io::Result<u32> {
+    let reply = reference.get("/api/v1/status/buildinfo").await;
+    let info: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+    let version = info["data"]["version"].as_str().unwrap_or_default();
+    let minor = version.strip_prefix("3.").and_then(|rest| rest.split('.').next()?.parse().ok());
+    minor.ok_or_else(|| {
+        io::Error::other(format!("{}: no Prometheus 3: {}", reference.url, String::from_utf8_lossy(&reply.body)))
+    })
+}
