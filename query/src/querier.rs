@@ -20,7 +20,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::admission::{Admission, Slot};
 use crate::config::{Config, Feature};
-use crate::engine::Value;
+use crate::engine::{SampleCounts, Value};
 use crate::error::QueryError;
 use crate::metrics::Metrics;
 use crate::plan::{self, PlanOptions, Planned, Timeline};
@@ -61,6 +61,8 @@ pub struct Choices {
     pub store_matchers: Vec<Vec<Matcher>>,
     /// Only these series are read by a query; None: all.
     pub shard: Option<Shard>,
+    /// Count the samples that a query reads.
+    pub count_samples: bool,
 }
 
 impl Choices {
@@ -119,6 +121,8 @@ pub struct Answer<T> {
     pub cost: Cost,
     /// The memory of the value.
     pub held: Option<Reservation>,
+    /// The samples that were read, where they were to be counted.
+    pub samples: Option<SampleCounts>,
 }
 
 /// Why a request failed, and what is known of the stores that it asked.

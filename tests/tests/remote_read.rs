@@ -232,3 +232,33 @@ fn replicas_are_folded_in_both_forms() {
         assert!(String::from_utf8_lossy(&body).starts_with(text));
     }
 }
+
+/// Native histograms, integer and float, exponential and custom, mixed with floats, come as they are.
+#[test]
+fn native_histograms_go_through() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = |name: &str| -> PathBuf {
+        let path = folder.path().join(name);
+        std::fs::create_dir(&path).expect("a folder");
+        path
+    };
+    let blocks = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/prometheus-3.14/annotations/data");
+    let ours = Server::masthead([format!("--blocks={}", blocks.display())]).expect("a server");
+    let streamed = reader(&ours.address, &place("streamed"));
+    let sampled = reader(&asking_for_samples(ours.address.clone()), &place("sampled"));
+    let mut histograms = 0;
+    for time in (1_700_000_100..1_700_006_400).step_by(900) {
+        for query in ["{__name__=~\".+\"}", "{__name__=~\".+\"}[10m]", "{__name__=~\".+\"} offset 5m @ end()"] {
+            let params = [("query", query.to_owned()), ("time", time.to_string())];
+            let expected = said(&ours, "/api/v1/query", &params);
+            assert_eq!(expected["status"], "success", "{expected}");
+            for theirs in [&streamed, &sampled] {
+                let got = said(theirs, "/api/v1/query", &params);
+                assert_eq!(got["data"], expected["data"], "{params:?}");
+            }
+            let result = expected["data"]["result"].as_array().expect("a result");
+            histograms += result.iter().filter(|series| series.get("histogram").is_some()).count();
+        }
+    }
+    assert!(histograms > 100, "{histograms}");
+}

@@ -186,6 +186,7 @@ fn request(expression: &str) -> Request {
             timeout: TIMEOUT,
             store_matchers: vec![],
             shard: None,
+            count_samples: false,
         },
     }
 }

@@ -9,6 +9,7 @@ use super::encode::{Data, Success};
 use super::json::{push_key, push_list, push_string};
 use super::query::{instant_request, range_request};
 use super::{Api, ApiError, Call, Reply};
+use crate::engine::SampleCounts;
 use crate::go_float;
 use crate::plan::Explained;
 use crate::querier::{Cost, Failure, Request};
@@ -48,12 +49,16 @@ fn push_children(out: &mut Vec<u8>, node: &Explained) {
 }
 
 /// What is under `analysis`: the root of the plan with what all of it took, who was asked, and the nodes below.
-pub(super) fn analysis(tree: &Explained, cost: &Cost, coverage: &Coverage) -> String {
+pub(super) fn analysis(tree: &Explained, (cost, samples): (&Cost, &SampleCounts), coverage: &Coverage) -> String {
     let mut out = b"{".to_vec();
     push_key(&mut out, "name");
     push_string(&mut out, &tree.name);
     push_key(&mut out, "executionTime");
     push_string(&mut out, &go_duration(cost.prepared + cost.evaluated));
+    for (key, count) in [("peakSamples", samples.peak as u64), ("totalSamples", samples.looked_at.iter().sum())] {
+        push_key(&mut out, key);
+        out.extend_from_slice(count.to_string().as_bytes());
+    }
     if !coverage.asked.is_empty() {
         push_key(&mut out, "fanout");
         push_list(&mut out, &coverage.asked, |out, asked| {

@@ -25,8 +25,9 @@ use crate::querier::{Answer, Choices, Failure};
 /// Asks the stores, and gives the answer's facts and the rest of it.
 pub(super) async fn ask(api: &Api, call: &Call, question: Question) -> Result<(Facts, Answer<()>, Choices), ApiError> {
     let choices = choices(api, &call.params, timeout(api, &call.params)?)?;
-    let Answer { value, warnings, infos, coverage, cost, held } = api.querier.facts(question, &choices).await?;
-    Ok((value, Answer { value: (), warnings, infos, coverage, cost, held }, choices))
+    let Answer { value, warnings, infos, coverage, cost, held, samples } =
+        api.querier.facts(question, &choices).await?;
+    Ok((value, Answer { value: (), warnings, infos, coverage, cost, held, samples }, choices))
 }
 
 /// The reply with `data` in place of the facts.

@@ -8,9 +8,12 @@ use serde::Deserialize;
 
 use super::encode::{self, Data, QueryData, Success};
 use super::explain;
+use super::number::push_scalar_timestamp;
 use super::params::{Params, invalid};
 use super::time::{self, Time};
 use super::{Api, ApiError, Call, Reply};
+use crate::config::Feature;
+use crate::engine::SampleCounts;
 use crate::plan::Timeline;
 use crate::promql;
 use crate::querier::{Answer, Choices, Cost, Request};
@@ -39,7 +42,7 @@ pub(super) fn instant_request(api: &Api, call: &Call) -> Result<Request, String>
         instant: true,
         end: None,
         lookback,
-        choices: Choices { shard: shard(params)?, ..choices(api, params, timeout)? },
+        choices: query_choices(api, params, timeout)?,
     })
 }
 
@@ -55,8 +58,19 @@ pub(super) fn range_request(api: &Api, call: &Call) -> Result<Request, String> {
         instant: false,
         end: Some(end),
         lookback,
-        choices: Choices { shard: shard(params)?, ..choices(api, params, timeout)? },
+        choices: query_choices(api, params, timeout)?,
     })
+}
+
+/// [`choices`], and what only queries may choose.
+fn query_choices(api: &Api, params: &Params, timeout: Duration) -> Result<Choices, String> {
+    let count_samples = !params.get("stats").is_empty() || is_analysed(params);
+    Ok(Choices { shard: shard(params)?, count_samples, ..choices(api, params, timeout)? })
+}
+
+/// `analyze`, as Thanos reads it.
+fn is_analysed(params: &Params) -> bool {
+    matches!(params.get("analyze"), "true" | "1")
 }
 
 /// Parameters of Thanos that choose between things of which there is one here: `engine` and `max_source_resolution` (only
@@ -183,7 +197,7 @@ pub(super) fn choices(api: &Api, params: &Params, timeout: Duration) -> Result<C
     let options = api.querier.config.parse_options();
     let selector = |text: &str| promql::parse_selector(text, &options).map_err(|error| error.to_string());
     let store_matchers = params.all("storeMatch[]").into_iter().map(selector).collect::<Result<_, _>>()?;
-    Ok(Choices { replica_labels, partial_response, timeout, store_matchers, shard: None })
+    Ok(Choices { replica_labels, partial_response, timeout, store_matchers, shard: None, count_samples: false })
 }
 
 async fn answer(api: &Api, call: &Call, request: Request, limit: usize) -> Result<Reply, ApiError> {
@@ -192,8 +206,8 @@ async fn answer(api: &Api, call: &Call, request: Request, limit: usize) -> Resul
     }
     let (timeline, instant) = (request.timeline, request.instant);
     // Planned once more, so that those who do not ask for it pay nothing.
-    let analysed = matches!(call.params.get("analyze"), "true" | "1").then(|| api.querier.plan(&request));
-    let Answer { mut value, mut warnings, infos, coverage, cost, held } =
+    let analysed = is_analysed(&call.params).then(|| api.querier.plan(&request));
+    let Answer { mut value, mut warnings, infos, coverage, cost, held, samples } =
         api.querier.run(request).await.map_err(|failure| ApiError::from(failure).about("query"))?;
     if encode::truncate(&mut value, limit) {
         warnings.push("results truncated due to limit".to_owned());
@@ -206,19 +220,44 @@ async fn answer(api: &Api, call: &Call, request: Request, limit: usize) -> Resul
             quote(stats)
         ));
     }
-    let stats = (!stats.is_empty()).then(|| timings(&cost));
-    let analysis = analysed.and_then(Result::ok).map(|planned| explain::analysis(&planned.tree(), &cost, &coverage));
+    let samples = samples.unwrap_or_default();
+    let steps = (stats == "all" && api.querier.config.has(Feature::PerStepStats)).then_some(timeline);
+    let stats = (!stats.is_empty()).then(|| statistics(&cost, &samples, steps));
+    let analysis = analysed.and_then(Result::ok);
+    let analysis = analysis.map(|planned| explain::analysis(&planned.tree(), (&cost, &samples), &coverage));
     let data = Data::Query(QueryData { value, timeline, instant, stats, analysis, held });
     Ok(api.reply(call, Success { data, warnings, infos, coverage: None }, coverage, cost))
 }
 
-/// `stats`: the timings, in seconds. Samples are not counted.
+/// `stats`: timings in seconds, and samples; those of each step where its times are given.
+fn statistics(cost: &Cost, samples: &SampleCounts, steps: Option<Timeline>) -> String {
+    let per_step = |key: &str, counts: &[u64]| -> String {
+        let Some(timeline) = steps else { return String::new() };
+        let pair = |(step, count): (usize, &u64)| {
+            let mut out = b"[".to_vec();
+            push_scalar_timestamp(&mut out, timeline.at(step));
+            format!("{},{count}]", String::from_utf8_lossy(&out))
+        };
+        let pairs: Vec<String> = counts.iter().enumerate().map(pair).collect();
+        format!("\"{key}\":[{}],", pairs.join(","))
+    };
+    format!(
+        "{{{},\"samples\":{{{}\"totalQueryableSamples\":{},{}\"samplesRead\":{},\"peakSamples\":{}}}}}",
+        timings(cost),
+        per_step("totalQueryableSamplesPerStep", &samples.looked_at),
+        samples.looked_at.iter().sum::<u64>(),
+        per_step("samplesReadPerStep", &samples.read),
+        samples.read.iter().sum::<u64>(),
+        samples.peak
+    )
+}
+
 fn timings(cost: &Cost) -> String {
     let seconds = |duration: Duration| duration.as_secs_f64();
     let executed = cost.prepared + cost.evaluated;
     format!(
-        "{{\"timings\":{{\"evalTotalTime\":{},\"resultSortTime\":0,\"queryPreparationTime\":{},\"innerEvalTime\":{},\
-         \"execQueueTime\":{},\"execTotalTime\":{}}}}}",
+        "\"timings\":{{\"evalTotalTime\":{},\"resultSortTime\":0,\"queryPreparationTime\":{},\"innerEvalTime\":{},\
+         \"execQueueTime\":{},\"execTotalTime\":{}}}",
         seconds(executed),
         seconds(cost.prepared),
         seconds(cost.evaluated),

@@ -556,6 +556,38 @@ async fn limits_and_stats_warn() {
 }
 
 #[tokio::test]
+async fn samples_are_counted_by_step() {
+    let api = api_over(vec![Arc::new(east())], |config| config.query.features = vec![Feature::PerStepStats]);
+    let (at, range) = ("query?time=1700000060", "query_range?start=1700000000&end=1700000060&step=60");
+    for (path, query, total, read, steps) in [
+        (at, "up", 2, 2, vec![2]),
+        (at, "up[5m]", 4, 4, vec![4]),
+        (range, "sum(up)", 4, 4, vec![2, 2]),
+        // Both windows hold the first sample.
+        (range, "rate(up[2m])", 6, 4, vec![2, 4]),
+        (range, "up @ 1700000060", 4, 2, vec![2, 2]),
+        // The first window has no point of the inner grid behind the first sample, the second one has two.
+        (range, "max_over_time(up[1m:30s])", 4, 4, vec![0, 4]),
+        (range, "1", 0, 0, vec![0, 0]),
+    ] {
+        let got = get(&api, &format!("/api/v1/{path}&stats=all&query={}", query.replace(' ', "+"))).await;
+        let json: serde_json::Value = serde_json::from_str(&got.body).unwrap();
+        let samples = &json["data"]["stats"]["samples"];
+        assert_eq!(
+            (&samples["totalQueryableSamples"], &samples["samplesRead"]),
+            (&total.into(), &read.into()),
+            "{query}: {samples}"
+        );
+        let of_steps = samples["totalQueryableSamplesPerStep"].as_array().unwrap();
+        assert_eq!(of_steps.iter().map(|pair| pair[1].as_u64().unwrap()).collect::<Vec<_>>(), steps, "{query}");
+        assert!(of_steps.iter().all(|pair| pair[0].as_i64().is_some_and(|time| time >= T)), "{query}");
+        assert_eq!(samples["peakSamples"].as_u64().unwrap() > 0, total > 0, "{query}");
+        let plain = get(&api, &format!("/api/v1/{path}&stats=true&query={}", query.replace(' ', "+"))).await;
+        assert!(!plain.body.contains("PerStep") && plain.body.contains("totalQueryableSamples"));
+    }
+}
+
+#[tokio::test]
 async fn deduplication_is_chosen_by_flag_and_parameter() {
     let external = Labels::from_pairs([("cluster", "prod-us-east"), ("replica", "b")]);
     let other =

@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use masthead_store::Samples;
 
+use super::statistics::{SampleCounts, Statistics};
 use crate::error::QueryError;
+use crate::plan::Timeline;
 
 /// The samples that one query may load. Clones share the count.
 #[derive(Debug, Clone)]
@@ -20,12 +22,35 @@ pub struct SampleLimit(Arc<Counts>);
 struct Counts {
     max: usize,
     loaded: AtomicUsize,
+    /// The most at once, where somebody asks for it.
+    peak: AtomicUsize,
+    statistics: Option<Statistics>,
 }
 
 impl SampleLimit {
     /// At most `max` samples.
     pub fn new(max: usize) -> Self {
-        Self(Arc::new(Counts { max, loaded: AtomicUsize::new(0) }))
+        Self::of(max, None)
+    }
+
+    /// As [`SampleLimit::new`], and counts for [`SampleLimit::counts`] what a query with these steps reads.
+    pub fn counting(max: usize, timeline: Timeline) -> Self {
+        Self::of(max, Some(Statistics::new(timeline)))
+    }
+
+    fn of(max: usize, statistics: Option<Statistics>) -> Self {
+        let (loaded, peak) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Self(Arc::new(Counts { max, loaded, peak, statistics }))
+    }
+
+    /// What was counted, where that was asked for.
+    pub fn counts(&self) -> Option<SampleCounts> {
+        Some(self.0.statistics.as_ref()?.counts(self.0.peak.load(Ordering::Relaxed)))
+    }
+
+    /// Where rows are counted, if anywhere.
+    pub(super) fn statistics(&self) -> Option<&Statistics> {
+        self.0.statistics.as_ref()
     }
 
     /// Nothing yet.
@@ -35,7 +60,11 @@ impl SampleLimit {
 
     /// Fails if so many samples are too many for a moment.
     pub(super) fn check(&self, passing: usize) -> Result<(), QueryError> {
-        match self.0.loaded.load(Ordering::Relaxed).saturating_add(passing) > self.0.max {
+        let held = self.0.loaded.load(Ordering::Relaxed).saturating_add(passing);
+        if self.0.statistics.is_some() {
+            self.0.peak.fetch_max(held, Ordering::Relaxed);
+        }
+        match held > self.0.max {
             true => Err(too_many()),
             false => Ok(()),
         }

@@ -38,6 +38,7 @@ mod scalar;
 mod scan;
 mod set_operators;
 mod sort;
+mod statistics;
 mod step_invariant;
 pub mod steps;
 mod subquery;
@@ -56,6 +57,7 @@ use crate::error::QueryError;
 use crate::plan::{METADATA_LABELS, Names};
 pub use loaded::SampleLimit;
 pub use result::evaluate;
+pub use statistics::SampleCounts;
 
 /// Where a selection's series come from: the engine's side of a feed. `next` may wait; it is called by the driver thread only.
 pub trait Input: Send {

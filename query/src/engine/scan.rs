@@ -31,7 +31,7 @@ pub(super) struct Scan {
 impl Scan {
     /// Evaluates the function of `spec` over each series of `input`; `args` are its scalars.
     pub(super) fn new(input: Box<dyn Input>, spec: ScanSpec, args: Vec<Source>) -> Result<Self, QueryError> {
-        Ok(Self { input, columns: Columns::new(spec, args)? })
+        Ok(Self { input, columns: Columns { from_store: true, ..Columns::new(spec, args)? } })
     }
 }
 
@@ -62,6 +62,8 @@ pub(super) struct Columns {
     spec: ScanSpec,
     kernel: Kernel,
     sources: Vec<Source>,
+    /// The samples come from a store and not from rows.
+    from_store: bool,
     /// The values of `sources`; None until they are asked for.
     args: Option<Arguments>,
     scratch: ScratchPool,
@@ -73,7 +75,7 @@ impl Columns {
     /// The function of `spec`; `sources` are its scalars.
     pub(super) fn new(spec: ScanSpec, sources: Vec<Source>) -> Result<Self, QueryError> {
         let kernel = Kernel::of(&spec)?;
-        Ok(Self { spec, kernel, sources, args: None, scratch: ScratchPool::default(), loaded: None })
+        Ok(Self { spec, kernel, sources, from_store: false, args: None, scratch: ScratchPool::default(), loaded: None })
     }
 
     /// Reads the scalars, unless it has been done.
@@ -94,15 +96,18 @@ impl Columns {
         cx: &Context<'_>,
     ) -> Result<Computed<'_>, QueryError> {
         self.arguments(cx)?;
-        let Self { spec, kernel, args: Some(args), scratch: pool, loaded, .. } = self else {
+        let Self { spec, kernel, args: Some(args), scratch: pool, loaded, from_store, .. } = self else {
             return Err(QueryError::Internal("scalars were not read".into()));
         };
-        let steps = spec.timeline.count;
+        let (steps, from_rows) = (spec.timeline.count, !*from_store);
         let mut batch = Batch::with_rows(count, steps, cx)?;
         batch.values.resize(count * steps, ABSENT);
         let (kernel, args, pool, cancelled) = (&*kernel, &*args, &*pool, &*cx.cancelled);
         let compute = |scratch: &mut Scratch, i: usize, out: &mut [f64]| {
             fill(i, scratch)?;
+            if let Some(statistics) = cx.samples.statistics() {
+                statistics.add_row(spec, &scratch.samples, from_rows);
+            }
             let mut beside = Beside::default();
             kernel.compute(scratch, args, cancelled, out, &mut beside);
             cx.check()?;
@@ -272,6 +277,9 @@ pub(super) fn raw(
         cx.check()?;
         for series in &batch.series {
             read(series, reading, &mut scratch)?;
+            if let Some(statistics) = cx.samples.statistics() {
+                statistics.add_row(spec, &scratch.samples, false);
+            }
             let mut samples = match spec.extension {
                 Some(extension) => extended::points(&scratch.samples, window, extension)?,
                 None => scratch.samples.clone(),

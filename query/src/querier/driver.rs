@@ -85,11 +85,15 @@ impl Driver {
         };
         let inputs = planned.selects.iter().map(input).collect();
         let annotations = Annotations::default();
+        let samples = match self.request.choices.count_samples {
+            true => SampleLimit::counting(self.limits.max_samples, self.request.timeline),
+            false => SampleLimit::new(self.limits.max_samples),
+        };
         let context = Context {
             budget: self.asking.budget.clone(),
             cancelled: self.cancelled.clone(),
             annotations: &annotations,
-            samples: SampleLimit::new(self.limits.max_samples),
+            samples: samples.clone(),
             pool: Some(self.pool.clone()),
         };
         let value = engine::evaluate(&planned, inputs, &context)?;
@@ -101,6 +105,7 @@ impl Driver {
         }
         answer.warnings.extend(annotations.render(Severity::Warning, &self.request.expression));
         answer.infos = annotations.render(Severity::Info, &self.request.expression);
+        answer.samples = samples.counts();
         answer.cost = Cost { prepared, evaluated: start.elapsed() - prepared, ..Cost::default() };
         Ok(answer)
     }

@@ -12,6 +12,8 @@ use masthead_store::samples::is_stale;
 use masthead_store::serve::remote_read::{self, ReadQuery, SamplesAnswer};
 use masthead_store::{Labels, Matcher, Millis, Reservation, Samples, Select, Series, SeriesBatch, StoreError};
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio::time::sleep_until;
 
 use super::asking::Asking;
 use super::{Answer, Choices, Failure, Querier};
@@ -46,7 +48,8 @@ pub struct ChunkStream {
     told: Coverage,
     /// The memory of the frames that were given last.
     held: Reservation,
-    _slot: Slot,
+    /// Gives the slot back when the time of the request is up, for a client that reads no more is not noticed here.
+    _slot: JoinSet<()>,
 }
 
 impl Querier {
@@ -93,7 +96,12 @@ impl Querier {
             return Err(Failure { error, coverage: Some(told) });
         }
         let held = asking.budget.begin("frames of the answer");
-        Ok(ChunkStream { asking, feeds, pool: self.pool.clone(), told, held, _slot: slot })
+        let (mut keeper, deadline) = (JoinSet::new(), asking.fan_out.deadline);
+        keeper.spawn(async move {
+            sleep_until(deadline).await;
+            drop(slot);
+        });
+        Ok(ChunkStream { asking, feeds, pool: self.pool.clone(), told, held, _slot: keeper })
     }
 
     /// The newest sample of each matching series within `range`, by labels. A series whose newest sample is a stale marker has

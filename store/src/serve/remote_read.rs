@@ -144,10 +144,10 @@ pub fn chunks_of(
         }
     }
     dedup::samples_of(series, range, 0, scratch, samples)?;
-    match samples.histograms.is_empty() {
-        true => Ok(chunk::encode(&samples.timestamps, &samples.values)),
-        false => Err(StoreError::unsupported("chunks of histograms made anew")),
-    }
+    // Encodings that carry start timestamps are not known to all clients.
+    samples.start_timestamps.clear();
+    samples.histograms.iter_mut().for_each(|sample| sample.start_timestamp = 0);
+    Ok(chunk::encode_samples(samples))
 }
 
 /// Appends the frames of a series: length, checksum and message each. A frame holds as many chunks as fit, one at least.
@@ -403,6 +403,14 @@ mod tests {
         filled.iter().for_each(|chunk| chunk::decode(chunk, &mut samples).unwrap());
         assert_eq!(samples.timestamps, (50..=120).map(|i| i * 1000).collect::<Vec<_>>());
         assert_eq!(samples.values, [[1.0; 50].as_slice(), &[2.0; 21]].concat());
+        // Encodings that only new clients know are made anew too.
+        let starts: Vec<i64> = late.iter().map(|time| time - 500).collect();
+        let with_starts =
+            Samples { timestamps: late, values: vec![3.0; 50], start_timestamps: starts, ..Samples::default() };
+        let new = chunk::encode_samples(&with_starts);
+        assert_eq!(new[0].encoding, Encoding::Xor2);
+        let old = of(vec![lane("a", new)]);
+        assert_eq!(old.iter().map(|chunk| chunk.encoding).collect::<Vec<_>>(), [Encoding::Xor]);
     }
 
     #[test]
