@@ -13,7 +13,7 @@ use super::start_times::StartTimes;
 use super::xor::Value;
 use crate::error::StoreError;
 use crate::histogram::{CounterResetHint, Histogram};
-use crate::samples::{HistogramSample, STALE, STALE_BITS};
+use crate::samples::{HistogramSample, STALE_BITS};
 use crate::series::{Encoding, Millis};
 
 mod encode;
@@ -32,6 +32,9 @@ const RESET_MASK: u8 = 0b1100_0000;
 const GAUGE: u8 = 0b1100_0000;
 const RESET: u8 = 0b1000_0000;
 const NOT_RESET: u8 = 0b0100_0000;
+
+/// The finest resolution in use.
+const SCHEMA_MAX: i32 = 8;
 
 /// Bounds of custom buckets that the samples of a chunk may have together: each has a copy of them.
 const BOUNDS_MAX: usize = 8 << 20;
@@ -215,10 +218,10 @@ impl<N: Number> State<N> {
 
     fn histogram(&self, layout: &Layout, counter_reset_hint: CounterResetHint) -> Histogram {
         if self.is_stale() {
-            return Histogram { sum: STALE, ..Histogram::default() };
+            return Histogram::stale();
         }
         let (positive, negative) = self.buckets.split_at(layout.positive.buckets);
-        Histogram {
+        let mut histogram = Histogram {
             counter_reset_hint,
             schema: layout.schema,
             zero_threshold: layout.zero_threshold,
@@ -227,10 +230,12 @@ impl<N: Number> State<N> {
             sum: f64::from_bits(self.sum.bits),
             positive_spans: layout.positive.spans.clone(),
             negative_spans: layout.negative.spans.clone(),
-            positive_buckets: layout.positive.counts(N::counts(positive)),
-            negative_buckets: layout.negative.counts(N::counts(negative)),
+            positive_buckets: N::counts(positive).collect(),
+            negative_buckets: N::counts(negative).collect(),
             custom_bounds: layout.bounds.clone(),
-        }
+        };
+        histogram.reduce_to(SCHEMA_MAX);
+        histogram
     }
 }
 

@@ -1,18 +1,15 @@
 //! What all samples of a histogram chunk have in common, as it stands before the first one (chunks.md 4.2;
 //! tsdb/chunkenc/histogram_meta.go).
 
+use std::ops::RangeInclusive;
+
 use super::super::bits::{BitWriter, Bits};
 use super::corrupt;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::histogram::Span;
+use crate::histogram::{CUSTOM_SCHEMA, Span};
 
-/// The schema of custom bounds.
-const CUSTOM: i32 = -53;
-
-/// The finest resolution in use; what is finer up to [`READABLE_MAX`] is reduced to it.
-const SCHEMA_MAX: i32 = 8;
-const READABLE_MAX: i32 = 52;
-const READABLE_MIN: i32 = -9;
+/// Exponential schemas that can be read; those above [`SCHEMA_MAX`](super::SCHEMA_MAX) are reduced to it.
+const READABLE: RangeInclusive<i32> = -9..=52;
 
 /// Zero threshold byte of 2^0: the others follow.
 const THRESHOLD_ONE: i32 = 244;
@@ -36,8 +33,6 @@ pub(super) struct Side {
     pub(super) buckets: usize,
     /// Where they lie, without spans of no length.
     pub(super) spans: Vec<Span>,
-    /// Where the resolution is reduced: the place of each bucket of the chunk among those that are left.
-    places: Option<Vec<usize>>,
 }
 
 /// Why a layout cannot be read.
@@ -71,17 +66,15 @@ impl Layout {
     pub(super) fn read(bits: Bits<'_>) -> Result<(Self, usize), Fault> {
         let (zero_threshold, at) = read_zero_threshold(bits);
         let (schema, at) = bits.varbit_int(at);
-        let raw = i32::try_from(schema).ok();
-        let raw = raw.filter(|s| *s == CUSTOM || (READABLE_MIN..=READABLE_MAX).contains(s));
-        let raw = raw.ok_or(Fault::Schema(schema))?;
-        let shift = raw.saturating_sub(SCHEMA_MAX).max(0) as u32;
-        let (positive, at) = Side::read(bits, at, shift)?;
-        let (negative, at) = Side::read(bits, at, shift)?;
-        let (bounds, at) = if raw == CUSTOM { read_bounds(bits, at)? } else { (Vec::new(), at) };
+        let known = i32::try_from(schema).ok().filter(|s| *s == CUSTOM_SCHEMA || READABLE.contains(s));
+        let schema = known.ok_or(Fault::Schema(schema))?;
+        let (positive, at) = Side::read(bits, at)?;
+        let (negative, at) = Side::read(bits, at)?;
+        let (bounds, at) = if schema == CUSTOM_SCHEMA { read_bounds(bits, at)? } else { (Vec::new(), at) };
         if at > bits.len() {
             return Err(ENDS_EARLY);
         }
-        Ok((Self { schema: raw.min(SCHEMA_MAX), zero_threshold, positive, negative, bounds }, at))
+        Ok((Self { schema, zero_threshold, positive, negative, bounds }, at))
     }
 
     /// Number of buckets of both sides.
@@ -91,7 +84,7 @@ impl Layout {
 }
 
 impl Side {
-    fn read(bits: Bits<'_>, at: usize, shift: u32) -> Result<(Self, usize), Fault> {
+    fn read(bits: Bits<'_>, at: usize) -> Result<(Self, usize), Fault> {
         let (count, mut at) = bits.varbit_uint(at);
         let left = bits.len().saturating_sub(at);
         let count = usize::try_from(count).ok().filter(|count| *count <= left / SPAN_BITS_MIN).ok_or(ENDS_EARLY)?;
@@ -115,29 +108,7 @@ impl Side {
         if end(&spans) > i64::from(i32::MAX) {
             return Err(IMPOSSIBLE);
         }
-        Ok((if shift == 0 { Self { buckets, spans, places: None } } else { Self::reduced(&spans, shift) }, at))
-    }
-
-    /// Buckets of which 2^`shift` become one.
-    fn reduced(spans: &[Span], shift: u32) -> Self {
-        let mut indexes: Vec<i32> = Vec::new();
-        let mut places = Vec::new();
-        for index in indexes_of(spans) {
-            let index = (((i64::from(index) - 1) >> shift) + 1) as i32;
-            if indexes.last() != Some(&index) {
-                indexes.push(index);
-            }
-            places.push(indexes.len() - 1);
-        }
-        Self { buckets: places.len(), spans: spans_of(&indexes), places: Some(places) }
-    }
-
-    /// The counts of a histogram by those of the chunk.
-    pub(super) fn counts(&self, raw: impl ExactSizeIterator<Item = f64>) -> Vec<f64> {
-        let Some(places) = &self.places else { return raw.collect() };
-        let mut counts = vec![0.0; places.last().map_or(0, |last| last + 1)];
-        places.iter().zip(raw).for_each(|(place, count)| counts[*place] += count);
-        counts
+        Ok((Self { buckets, spans }, at))
     }
 }
 
@@ -215,7 +186,7 @@ impl Described<'_> {
                 out.put_varbit_int(i64::from(span.offset));
             }
         }
-        if self.schema == CUSTOM {
+        if self.schema == CUSTOM_SCHEMA {
             out.put_varbit_uint(self.bounds.len() as u64);
             self.bounds.iter().for_each(|bound| write_bound(out, *bound));
         }

@@ -130,8 +130,7 @@ fn random_samples(random: &mut Random) -> Vec<HistogramSample> {
                 custom_bounds: if custom { vec![0.005, 1.0, 33_554.5, 1e300] } else { Vec::new() },
                 ..Histogram::default()
             };
-            let histogram =
-                if random.one_in(50) { Histogram { sum: STALE, ..Histogram::default() } } else { histogram };
+            let histogram = if random.one_in(50) { Histogram::stale() } else { histogram };
             let start_timestamp = if starts { start_timestamp } else { 0 };
             HistogramSample { timestamp: time, start_timestamp, histogram: Arc::new(histogram) }
         })
