@@ -3,7 +3,7 @@
 use masthead_store::Labels;
 
 use super::batch::{ABSENT, Batch, is_absent, row_bytes};
-use super::{Context, Operator, Source, pull_any};
+use super::{Context, Operator, Source, pull};
 use crate::error::QueryError;
 
 /// One row, at the steps at which the input has none.
@@ -25,7 +25,7 @@ impl Operator for Absent {
         let Some(mut input) = self.input.take() else { return Ok(None) };
         let held = cx.budget.reserve("row of absent()", row_bytes(self.steps))?;
         let mut values = vec![1.0; self.steps];
-        while let Some(batch) = pull_any(&mut *input, cx)? {
+        while let Some(batch) = pull(&mut *input, cx)? {
             for i in 0..batch.len() {
                 let cells = values.iter_mut().zip(batch.row(i));
                 cells.filter(|(_, cell)| !is_absent(**cell)).for_each(|(value, _)| *value = ABSENT);

@@ -13,7 +13,7 @@ use masthead_store::Reservation;
 
 use super::batch::{ABSENT, Batch, Drain, Row, is_absent, row_bytes};
 use super::groups::{GROUP_BYTES, Groups};
-use super::{Context, Operator, Source, kahan, pull_any};
+use super::{Context, Operator, Source, kahan, pull};
 use crate::annotations::{Place, Severity};
 use crate::error::QueryError;
 use crate::plan::node::Aggregate;
@@ -173,7 +173,7 @@ impl<C: Cell> Operator for Fold<C> {
     fn next(&mut self, cx: &Context<'_>) -> Result<Option<Batch>, QueryError> {
         if let Some(mut input) = self.input.take() {
             let mut held = cx.budget.reserve("groups of an aggregation", 0)?;
-            while let Some(batch) = pull_any(&mut *input, cx)? {
+            while let Some(batch) = pull(&mut *input, cx)? {
                 self.consume(&batch, &mut held, cx)?;
             }
             self.results = Some(self.finish(cx)?);

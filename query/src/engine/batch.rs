@@ -225,7 +225,7 @@ pub fn collect(
 ) -> Result<(Vec<Row>, Reservation), QueryError> {
     let mut held = cx.budget.reserve(what, 0)?;
     let mut rows = Vec::new();
-    while let Some(mut batch) = super::pull_any(input, cx)? {
+    while let Some(mut batch) = super::pull(input, cx)? {
         let mut all_histograms = batch.take_histograms();
         for i in 0..batch.len() {
             let histograms: Vec<_> = all_histograms.of(i).collect();

@@ -4,7 +4,7 @@ use masthead_store::{Labels, LabelsBuilder, Reservation};
 
 use super::batch::{ABSENT, BATCH_ROWS, Batch, is_absent, row_bytes};
 use super::groups::{GROUP_BYTES, Groups};
-use super::{Context, Operator, Source, pull_any};
+use super::{Context, Operator, Source, pull};
 use crate::error::QueryError;
 use crate::go_float;
 use crate::plan::node::Aggregate;
@@ -88,7 +88,7 @@ impl CountValues {
         let label = self.node.label.as_deref().unwrap_or_default();
         let held = cx.budget.reserve("counts of values", 0)?;
         let mut tally = Tally { groups: Groups::new(self.node.grouping.clone()), counts: Vec::new(), held };
-        while let Some(batch) = pull_any(input, cx)? {
+        while let Some(batch) = pull(input, cx)? {
             for i in 0..batch.len() {
                 let mut builder = LabelsBuilder::new(&batch.labels[i]);
                 // Neighbouring steps mostly hold the same value, so its group is found once.

@@ -6,7 +6,7 @@ use masthead_store::{Labels, Reservation};
 
 use super::batch::{Batch, Drain, Row, collect, is_absent};
 use super::steps::StepSet;
-use super::{Context, Operator, Source, pull_any};
+use super::{Context, Operator, Source, pull};
 use crate::error::QueryError;
 
 /// The error about two rows that cannot be told apart.
@@ -31,7 +31,7 @@ impl Duplicates {
 
 impl Operator for Duplicates {
     fn next(&mut self, cx: &Context<'_>) -> Result<Option<Batch>, QueryError> {
-        let Some(batch) = pull_any(&mut *self.input, cx)? else { return Ok(None) };
+        let Some(batch) = pull(&mut *self.input, cx)? else { return Ok(None) };
         let held = match &mut self.held {
             Some(held) => held,
             none => none.insert(cx.budget.reserve("label sets seen", 0)?),

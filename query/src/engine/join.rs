@@ -15,7 +15,7 @@ use super::duplicates::same_labelset;
 use super::groups::{GROUP_BYTES, Groups};
 use super::loaded::Loaded;
 use super::steps::StepSet;
-use super::{Context, Operator, Source, pull_any};
+use super::{Context, Operator, Source, pull};
 use crate::error::QueryError;
 use crate::plan::METADATA_LABELS;
 use crate::plan::node;
@@ -112,7 +112,7 @@ impl Operator for Join {
         let Some(state) = &mut self.state else { return Ok(None) };
         let mut out = Batch::with_rows(0, self.steps, cx)?;
         while !self.finished && out.is_empty() {
-            match pull_any(&mut *self.many, cx)? {
+            match pull(&mut *self.many, cx)? {
                 Some(mut batch) => {
                     let mut all_histograms = batch.take_histograms();
                     for i in 0..batch.len() {

@@ -7,7 +7,7 @@ use masthead_store::labels::METRIC_NAME;
 
 use super::arguments::Arguments;
 use super::batch::{ABSENT, Batch, is_absent};
-use super::{Context, Operator, Source, instant_functions, pull_any, time_functions};
+use super::{Context, Operator, Source, instant_functions, pull, time_functions};
 use crate::error::QueryError;
 use crate::plan::node::Map as Node;
 use crate::plan::{Names, Timeline};
@@ -88,7 +88,7 @@ impl Operator for Map {
             Some(values) => values,
             None => self.values.insert(Arguments::read(&mut self.args, self.timeline.count, cx)?),
         };
-        let Some(mut batch) = pull_any(&mut *self.input, cx)? else { return Ok(None) };
+        let Some(mut batch) = pull(&mut *self.input, cx)? else { return Ok(None) };
         for i in 0..batch.len() {
             let cells = batch.row_mut(i).iter_mut().enumerate().filter(|(_, cell)| !is_absent(**cell));
             match self.kernel {

@@ -75,24 +75,10 @@ pub trait Operator: Send {
 /// An operator as its consumer holds it.
 pub type Source = Box<dyn Operator>;
 
-/// Pulls a batch, after a look at the cancel flag.
-pub fn pull_any(input: &mut dyn Operator, cx: &Context<'_>) -> Result<Option<batch::Batch>, QueryError> {
+/// Pulls a batch, after a look at the cancel flag. Every operator pulls through here.
+pub fn pull(input: &mut dyn Operator, cx: &Context<'_>) -> Result<Option<batch::Batch>, QueryError> {
     cx.check()?;
     input.next(cx)
-}
-
-/// Pulls a batch for an operator that does not know histograms, so that none passes unseen.
-pub fn pull(input: &mut dyn Operator, cx: &Context<'_>) -> Result<Option<batch::Batch>, QueryError> {
-    let batch = pull_any(input, cx)?;
-    match &batch {
-        Some(batch) if !batch.histograms.is_empty() => Err(histograms_unsupported()),
-        _ => Ok(batch),
-    }
-}
-
-/// The error where a native histogram turns up.
-pub fn histograms_unsupported() -> QueryError {
-    QueryError::Execution("not supported yet: native histograms in queries".into())
 }
 
 /// Drops or marks the names of all rows.

@@ -10,7 +10,7 @@ use super::aggregate::histogram_ignored;
 use super::batch::{ABSENT, Batch, Drain, HistogramCell, Row, histogram_bytes, is_absent, row_bytes};
 use super::groups::{GROUP_BYTES, Groups};
 use super::quantile::{invalid_quantile, quantile};
-use super::{Context, Operator, Source, pull_any, scalar_values};
+use super::{Context, Operator, Source, pull, scalar_values};
 use crate::annotations::Severity;
 use crate::error::QueryError;
 use crate::plan::node::Aggregate;
@@ -57,7 +57,7 @@ impl Operator for TopK {
                 histograms: Vec::new(),
                 held: cx.budget.reserve("ranking", 0)?,
             };
-            while let Some(batch) = pull_any(&mut *input, cx)? {
+            while let Some(batch) = pull(&mut *input, cx)? {
                 // Pulled to the end even if nothing is wanted: errors below count.
                 if let Some(counts) = &counts {
                     self.consume(&batch, counts, &mut choice)?;
@@ -236,7 +236,7 @@ impl Operator for LimitRatio {
             Some(ratios) => ratios,
             None => self.ratios(cx)?,
         };
-        let mut batch = pull_any(&mut *self.input, cx)?;
+        let mut batch = pull(&mut *self.input, cx)?;
         if let Some(batch) = &mut batch {
             let share = |labels: &Labels| labels.prometheus_hash() as f64 / u64::MAX as f64;
             let shares: Vec<f64> = batch.labels.iter().map(share).collect();
@@ -274,7 +274,7 @@ impl Quantile {
         let mut groups = Groups::new(self.node.grouping.clone());
         let mut members: Vec<(Vec<f64>, bool)> = Vec::new();
         let mut held = cx.budget.reserve("values of a quantile", 0)?;
-        while let Some(batch) = pull_any(input, cx)? {
+        while let Some(batch) = pull(input, cx)? {
             if !batch.histograms.is_empty() {
                 cx.annotations.add(Severity::Info, histogram_ignored(self.node.op), self.node.place);
             }

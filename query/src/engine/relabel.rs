@@ -4,7 +4,7 @@ use masthead_store::labels::{LENGTH_MAX, METRIC_NAME};
 use masthead_store::{Labels, LabelsBuilder};
 
 use super::batch::Batch;
-use super::{Context, Operator, Source, pull_any};
+use super::{Context, Operator, Source, pull};
 use crate::error::QueryError;
 use crate::plan::node::Relabel as Rule;
 
@@ -34,7 +34,7 @@ fn too_long(name: &str, length: usize) -> QueryError {
 
 impl Operator for Relabel {
     fn next(&mut self, cx: &Context<'_>) -> Result<Option<Batch>, QueryError> {
-        let mut batch = pull_any(&mut *self.input, cx)?;
+        let mut batch = pull(&mut *self.input, cx)?;
         if let Some(batch) = &mut batch {
             for (labels, drop_name) in batch.labels.iter_mut().zip(&mut batch.drop_name) {
                 if let Some((destination, value)) = value(&self.rule, labels) {

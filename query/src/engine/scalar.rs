@@ -7,7 +7,7 @@ use masthead_store::{Labels, Reservation};
 
 use super::arithmetic::{Finding, Findings, Operand, Operation, Outcome, of_histograms, operation};
 use super::batch::{ABSENT, Batch, histogram_bytes, is_absent, row_bytes};
-use super::{Context, Operator, Source, pull_any, scalar_values};
+use super::{Context, Operator, Source, pull, scalar_values};
 use crate::error::QueryError;
 use crate::go_math::{go_max, go_min};
 use crate::plan::Timeline;
@@ -65,7 +65,7 @@ impl Operator for Scalar {
 /// Per step: the float where exactly one row has one, else NaN. Histograms do not count.
 fn only_value(input: &mut dyn Operator, steps: usize, cx: &Context<'_>) -> Result<Vec<f64>, QueryError> {
     let mut values = vec![ABSENT; steps];
-    while let Some(batch) = pull_any(input, cx)? {
+    while let Some(batch) = pull(input, cx)? {
         for i in 0..batch.len() {
             let cells = values.iter_mut().zip(batch.row(i));
             for (value, cell) in cells.filter(|(_, cell)| !is_absent(**cell)) {
@@ -124,7 +124,7 @@ impl Operator for VectorScalar {
             Some(values) => values,
             None => self.values.insert(scalar_values(&mut *self.scalar, cx)?),
         };
-        let Some(mut batch) = pull_any(&mut *self.vector, cx)? else {
+        let Some(mut batch) = pull(&mut *self.vector, cx)? else {
             self.findings.report(self.node.op, self.node.place, cx);
             return Ok(None);
         };

@@ -5,7 +5,7 @@ use masthead_store::Reservation;
 use super::batch::{ABSENT, Batch};
 use super::groups::{GROUP_BYTES, Groups};
 use super::steps::StepSet;
-use super::{Context, Operator, Source, pull_any};
+use super::{Context, Operator, Source, pull};
 use crate::error::QueryError;
 use crate::plan::node::Join;
 use crate::promql::ast::BinaryOp;
@@ -38,13 +38,13 @@ impl SetOperator {
 
     fn or(&mut self, cx: &Context<'_>) -> Result<Option<Batch>, QueryError> {
         if !self.left_done {
-            if let Some(batch) = pull_any(&mut *self.left, cx)? {
+            if let Some(batch) = pull(&mut *self.left, cx)? {
                 self.known.add(&batch, cx)?;
                 return Ok(Some(batch));
             }
             self.left_done = true;
         }
-        let mut batch = pull_any(&mut *self.right, cx)?;
+        let mut batch = pull(&mut *self.right, cx)?;
         if let Some(batch) = &mut batch {
             self.known.filter(batch, false);
         }
@@ -59,11 +59,11 @@ impl Operator for SetOperator {
         }
         if self.known.held.is_none() {
             self.known.held = Some(cx.budget.reserve("match groups", StepSet::size_bytes(self.steps))?);
-            while let Some(batch) = pull_any(&mut *self.right, cx)? {
+            while let Some(batch) = pull(&mut *self.right, cx)? {
                 self.known.add(&batch, cx)?;
             }
         }
-        let mut batch = pull_any(&mut *self.left, cx)?;
+        let mut batch = pull(&mut *self.left, cx)?;
         if let Some(batch) = &mut batch {
             self.known.filter(batch, self.op == BinaryOp::And);
         }

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use super::batch::{Batch, Drain, Row, collect};
 use super::go_sort::{by_value, go_sort, value_before};
-use super::{Context, Operator, Source, pull_any};
+use super::{Context, Operator, Source, pull};
 use crate::annotations::{Place, Severity};
 use crate::error::QueryError;
 use crate::plan::node::Order;
@@ -37,7 +37,7 @@ impl Operator for Sort {
     fn next(&mut self, cx: &Context<'_>) -> Result<Option<Batch>, QueryError> {
         if !self.effective {
             cx.annotations.add(Severity::Warning, INEFFECTIVE, self.place);
-            let mut batch = pull_any(&mut *self.input, cx)?;
+            let mut batch = pull(&mut *self.input, cx)?;
             if let Some(batch) = &mut batch
                 && self.leaves_histograms_out()
             {

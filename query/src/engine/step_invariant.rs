@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::batch::Batch;
 use super::loaded::Loaded;
-use super::{Context, Operator, Source, pull_any};
+use super::{Context, Operator, Source, pull};
 use crate::error::QueryError;
 
 /// Repeats the one value of each row.
@@ -23,7 +23,7 @@ impl Broadcast {
 
 impl Operator for Broadcast {
     fn next(&mut self, cx: &Context<'_>) -> Result<Option<Batch>, QueryError> {
-        let Some(mut one) = pull_any(&mut *self.input, cx)? else { return Ok(None) };
+        let Some(mut one) = pull(&mut *self.input, cx)? else { return Ok(None) };
         if self.steps == 1 {
             return Ok(Some(one));
         }

@@ -9,7 +9,7 @@ use masthead_store::{Reservation, Samples};
 use super::batch::{Batch, histogram_bytes, is_absent, row_bytes};
 use super::column::without_reset_hint;
 use super::scan::{Columns, Scratch};
-use super::{Context, Operator, Source, pull_any};
+use super::{Context, Operator, Source, pull};
 use crate::error::QueryError;
 use crate::plan::{Timeline, node};
 
@@ -51,7 +51,7 @@ impl Operator for Subquery {
         // Errors of the arguments come before those of the input.
         self.columns.arguments(cx)?;
         loop {
-            let Some(rows) = pull_any(&mut *self.input, cx)? else { return Ok(None) };
+            let Some(rows) = pull(&mut *self.input, cx)? else { return Ok(None) };
             self.reserve(&rows, cx)?;
             let grid = &self.grid;
             let fill = |i: usize, scratch: &mut Scratch| {

@@ -97,7 +97,7 @@ fn aggregate(query: &str, data: &[&str]) -> (Vec<String>, Vec<String>) {
         _ => fold(node, &mut Some(source), steps).unwrap(),
     };
     let mut found = Vec::new();
-    while let Some(batch) = pull_any(&mut *operator, &cx).unwrap() {
+    while let Some(batch) = pull(&mut *operator, &cx).unwrap() {
         for i in 0..batch.len() {
             let mut cells: Vec<String> = batch.row(i).iter().map(|value| format!("{value}")).collect();
             batch
