@@ -51,16 +51,18 @@ pub(crate) fn push_scalar_value(out: &mut Vec<u8>, value: f64) {
 
 /// Go's `strconv.FormatFloat(value, 'f', -1, 64)`.
 fn push_plain_float(out: &mut Vec<u8>, value: f64) {
-    if value.is_nan() {
+    // Most counters are whole: their digits need no search for the shortest form.
+    const WHOLE_MAX: u64 = 9_000_000_000_000_000;
+    let whole = value as i64;
+    if whole as f64 == value && whole.unsigned_abs() < WHOLE_MAX && (whole != 0 || value.is_sign_positive()) {
+        if whole < 0 {
+            out.push(b'-');
+        }
+        push_integer(out, whole.unsigned_abs());
+    } else if value.is_nan() {
         out.extend_from_slice(b"NaN");
     } else if value.is_infinite() {
         out.extend_from_slice(if value > 0.0 { b"+Inf" } else { b"-Inf" });
-    } else if value.fract() == 0.0 && value.abs() < 9e15 && !(value == 0.0 && value.is_sign_negative()) {
-        // Most counters are whole: their digits need no search for the shortest form.
-        if value < 0.0 {
-            out.push(b'-');
-        }
-        push_integer(out, value.abs() as u64);
     } else {
         go_float::push_plain(out, value);
     }
