@@ -363,7 +363,8 @@ mod tests {
         running.shutdown().await;
         let (head, body) = asked.await.unwrap().unwrap();
         assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
-        assert!(body.ends_with(b"]}\r\n0\r\n\r\n"), "the whole answer came");
+        assert!(head.contains(&format!("\r\nContent-Length: {}\r\n", body.len())), "the whole answer came: {head}");
+        assert!(body.ends_with(b"]}"));
         assert!(get(address, "/-/healthy", "").await.is_err(), "nobody listens any more");
     }
 

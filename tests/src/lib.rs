@@ -6,7 +6,7 @@ pub mod demo;
 pub mod differential;
 pub mod golden;
 pub mod grpc;
-pub mod ledger;
+pub mod outcomes;
 pub mod peer;
 pub mod promqltest;
 pub mod truth;

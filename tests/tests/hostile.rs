@@ -415,7 +415,7 @@ async fn wrong_questions_are_told_so() {
         (range("up", "0", "12000", "1"), "exceeded maximum resolution of 11,000 points per timeseries"),
         (range("up", "0", "1", "0"), "zero or negative query resolution step widths are not accepted"),
         (range("up", "0", "Inf", "1"), "invalid parameter \"end\""),
-        (range("up", "NaN", "1", "1"), "invalid parameter"),
+        (range("up", "NaN", "1", "1"), "exceeded maximum resolution of 11,000 points per timeseries"),
         (instant("up", "now"), "invalid parameter \"time\""),
         (instant("up{pod=~\"(\"}", "1"), "missing closing )"),
         (instant("up{", "1"), "unexpected end of input"),

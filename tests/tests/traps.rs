@@ -7,7 +7,7 @@ use masthead_tests::promqltest::{self, Blocks, Evaluator, Memory, Stores};
 fn run(script: &str, evaluator: &mut dyn Evaluator) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/traps").join(script);
     let cases = promqltest::run(&file, evaluator).unwrap_or_else(|error| panic!("{error}"));
-    assert!(cases.len() > 3, "{script} asks {} questions", cases.len());
+    assert!(cases.len() >= 3, "{script} asks {} questions", cases.len());
     let failures: Vec<String> =
         cases.iter().filter_map(|case| Some(format!("line {}: {}", case.line, case.failure.as_ref()?))).collect();
     assert!(failures.is_empty(), "{script}:\n{}", failures.join("\n"));

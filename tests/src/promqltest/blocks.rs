@@ -1,6 +1,7 @@
 //! The same series in TSDB blocks on disk, written by our writer and read back. Each block holds a part of the time of every
-//! series, as if a server had cut them.
+//! series, cut where a server cuts.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -12,8 +13,10 @@ use tokio::runtime::Runtime;
 
 use super::{Answer, Data, Evaluator, Failure, Question, stores};
 
-/// Parts into which the time is cut.
-const BLOCKS: usize = 3;
+/// Time that a block covers at least, ms.
+const RANGE: Millis = 2 * 60 * 60 * 1000;
+/// More blocks are made fewer and longer.
+const BLOCKS_MAX: usize = 8;
 
 /// Answers from a folder of blocks.
 pub struct Blocks {
@@ -64,18 +67,18 @@ impl Evaluator for Blocks {
     }
 }
 
-/// Times of blocks, ms, first and behind the last.
+/// Times of blocks, ms, first and behind the last: ranges of two hours, or as many times three of them as a compaction would
+/// have made of many.
 fn cuts(series: &[(Labels, Samples)]) -> Vec<(Millis, Millis)> {
     let mut times: Vec<Millis> = Vec::new();
     for (_, samples) in series {
         times.extend(&samples.timestamps);
         times.extend(samples.histograms.iter().map(|sample| sample.timestamp));
     }
-    times.sort_unstable();
-    times.dedup();
-    let Some(last) = times.last().copied() else { return Vec::new() };
-    let mut borders: Vec<Millis> = (0..BLOCKS).map(|i| times[times.len() * i / BLOCKS]).collect();
-    borders.push(last + 1);
-    borders.dedup();
-    borders.windows(2).map(|pair| (pair[0], pair[1])).collect()
+    let ranges = |length: Millis| -> BTreeSet<Millis> { times.iter().map(|time| time.div_euclid(length)).collect() };
+    let mut length = RANGE;
+    while ranges(length).len() > BLOCKS_MAX {
+        length *= 3;
+    }
+    ranges(length).into_iter().map(|range| (range * length, (range + 1) * length)).collect()
 }
