@@ -63,6 +63,8 @@ struct State {
     matches: Vec<Match>,
     /// Per step with two rows of one match group on the "one" side: these rows.
     conflicts: BTreeMap<usize, (usize, usize)>,
+    /// The first step at which the "many" side met two such rows: nothing counts any more but the error.
+    met: Option<usize>,
     /// Many to one: result labels, their match group, and the steps that have them.
     results: HashMap<Labels, (usize, StepSet)>,
     held: Reservation,
@@ -123,6 +125,9 @@ impl Operator for Join {
                 }
                 None => {
                     self.finished = true;
+                    if let Some(pair) = state.met.and_then(|step| state.conflicts.get(&step)) {
+                        return Err(state.duplicate(&self.rule, *pair));
+                    }
                     state.fill_many(&self.rule, &mut out)?;
                     state.findings.report(self.rule.node.op, self.rule.node.place, cx);
                 }
@@ -156,8 +161,16 @@ impl State {
             found.rows.push(index);
         }
         let rows = rows.into_iter().map(Arc::new).collect();
-        let state =
-            Self { groups, rows, matches, conflicts, results: HashMap::new(), held, findings: Findings::default() };
+        let state = Self {
+            groups,
+            rows,
+            matches,
+            conflicts,
+            met: None,
+            results: HashMap::new(),
+            held,
+            findings: Findings::default(),
+        };
         let fills = rule.node.matching.fill_left.is_some() || rule.node.matching.fill_right.is_some();
         match state.conflicts.values().next() {
             Some(pair) if fills => Err(state.duplicate(rule, *pair)),
@@ -167,10 +180,13 @@ impl State {
 
     /// One row of the "many" side against its match group.
     fn join_row(&mut self, rule: &Rule, many: Side<'_>, out: &mut Batch) -> Result<(), QueryError> {
-        // An empty vector meets no error, so the other side's duplicates count from here.
-        let met = self.conflicts.iter().find(|(step, _)| many.at(**step).is_some());
-        if let Some((_, pair)) = met {
-            return Err(self.duplicate(rule, *pair));
+        // An empty vector meets no error, so the other side's duplicates count from here. Upstream looks at one step after the
+        // other, so the first of all rows tells which ones to name.
+        if let Some((step, _)) = self.conflicts.iter().find(|(step, _)| many.at(**step).is_some()) {
+            self.met = Some(self.met.map_or(*step, |met| met.min(*step)));
+        }
+        if self.met.is_some() {
+            return Ok(());
         }
         let steps = many.floats.len();
         let fill = rule.node.matching.fill_right;
