@@ -165,6 +165,7 @@ fn store_service(config: &Config, stores: Arc<StoreSet>, memory: Budget) -> Stor
         timeout: config.query.timeout,
         response_timeout: config.sources.response_timeout,
         memory_bytes_max: config.limits.query_memory,
+        replica_labels: config.query.replica_labels.clone(),
         ..ServeOptions::default()
     };
     let parse = config.parse_options();

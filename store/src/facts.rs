@@ -212,7 +212,7 @@ impl Facts {
     /// those of replicas can be told.
     pub(crate) fn of_source(mut self, label_sets: &[Labels]) -> Result<Self, LimitExceeded> {
         let lacking = self.lacking.take();
-        let (tenants, mut held) = statistics::by_tenant(self, usize::MAX);
+        let (tenants, mut held) = statistics::by_tenant(self, usize::MAX, &[]);
         held.grow(tenants.len() * label_sets.iter().map(Labels::size_bytes).sum::<usize>())?;
         let named = |statistics| Fact::Statistics(Statistics { label_sets: label_sets.to_vec(), ..statistics });
         Ok(Self { items: tenants.into_iter().map(named).collect(), held, lacking })

@@ -121,4 +121,26 @@ fn every_panel_shows_something() {
         assert_eq!((status, &values["data"]), (200, &serde_json::json!(CLUSTERS)));
     }
     assert!(panels >= 10, "only {panels} panels were found");
+    the_servers_know_more_than_series(&demo);
+}
+
+/// What the six servers of the demo say of themselves over gRPC: three clusters, replicas as one.
+fn the_servers_know_more_than_series(demo: &Demo) {
+    let get = |path: &str| -> Value {
+        let (status, body) = http::get(&demo.address, &format!("/api/v1/{path}")).unwrap();
+        assert_eq!(status, 200, "{path}");
+        serde_json::from_slice::<Value>(&body).unwrap()["data"].clone()
+    };
+    assert_eq!(get("metadata?metric=http_requests_total")["http_requests_total"][0]["type"], "counter");
+    let rules = get("rules?type=alert");
+    let rules = rules["groups"][0]["rules"].as_array().unwrap();
+    let shown: Vec<(&str, &str)> = rules
+        .iter()
+        .map(|rule| (rule["labels"]["cluster"].as_str().unwrap(), rule["state"].as_str().unwrap()))
+        .collect();
+    assert_eq!(shown, [(CLUSTERS[0], "firing"), (CLUSTERS[1], "inactive"), (CLUSTERS[2], "inactive")]);
+    assert_eq!(get("alerts")["alerts"].as_array().unwrap().len(), 1);
+    let ups = demo.query("count(up)", None)["data"]["result"][0]["value"][1].as_str().unwrap().to_owned();
+    assert_eq!(get("targets")["activeTargets"].as_array().unwrap().len().to_string(), ups);
+    assert!(get("status/tsdb")["headStats"]["numSeries"].as_u64().unwrap() > 1_000);
 }

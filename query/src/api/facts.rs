@@ -94,21 +94,16 @@ pub(super) async fn targets(api: &Api, call: &Call) -> Result<Reply, ApiError> {
         "" | "any" => (true, true),
         state => (state == "active", state == "dropped"),
     };
-    let state = match (active, dropped) {
-        (true, false) => Some(TargetState::Active),
-        (false, true) => Some(TargetState::Dropped),
-        _ => None,
-    };
-    let request = TargetsRequest { state };
+    // Pools without dropped targets are counted too.
+    let request = TargetsRequest { state: (!dropped).then_some(TargetState::Active) };
     let (facts, answer, choices) = ask(api, call, Question::Targets(request.clone())).await?;
     let (mut targets, mut held) = target_facts::fold(facts, &request, &choices.replica_labels);
+    // Counted before the choice of a pool, as Prometheus counts.
+    let mut counts: BTreeMap<Box<str>, u64> =
+        targets.active.iter().map(|target| (target.scrape_pool.clone(), 0)).collect();
+    targets.dropped.iter().for_each(|target| *counts.entry(target.scrape_pool().into()).or_default() += 1);
     // An unknown state is that of no target.
     targets.active.retain(|target| active && (pool.is_empty() || *target.scrape_pool == *pool));
-    // Counted before the choice of a pool, as Prometheus counts.
-    let mut counts: BTreeMap<Box<str>, u64> = BTreeMap::new();
-    if dropped {
-        targets.dropped.iter().for_each(|target| *counts.entry(target.scrape_pool().into()).or_default() += 1);
-    }
     targets.dropped.retain(|target| dropped && (pool.is_empty() || target.scrape_pool() == pool));
     let mut tail = b"],\"droppedTargets\":".to_vec();
     push_list(&mut tail, &targets.dropped, push_dropped);

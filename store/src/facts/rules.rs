@@ -192,7 +192,7 @@ impl Rule {
 
 /// The groups that are asked for, by file and name, and their memory: groups of one file and name become one, rules that only
 /// differ in replica labels too (dedupGroups and dedupRules in pkg/rules/rules.go of Thanos). Of merged groups the one that was
-/// evaluated last gives times and limits. Groups without rules are left out, as Prometheus leaves them out.
+/// evaluated last gives times and limits. Alerts of a rule are sorted by labels. Groups without rules are left out, as Prometheus leaves them out.
 pub fn fold(facts: Facts, request: &RulesRequest, replica_labels: &[Box<str>]) -> (Vec<RuleGroup>, Reservation) {
     let (facts, held) = facts.into_parts();
     let mut groups: BTreeMap<(Box<str>, Box<str>), RuleGroup> = BTreeMap::new();
@@ -217,6 +217,10 @@ pub fn fold(facts: Facts, request: &RulesRequest, replica_labels: &[Box<str>]) -
     for group in &mut groups {
         for rule in &mut group.rules {
             rule.labels = rule.labels.without(replica_labels);
+            if let Some(alerting) = &mut rule.alerting {
+                // A Prometheus lists them in another order each time.
+                alerting.alerts.sort_by(|a, b| a.labels.cmp(&b.labels));
+            }
         }
         group.rules.sort_by(|a, b| a.compare(b).then_with(|| a.prefer(b)));
         group.rules.dedup_by(|later, first| later.compare(first).is_eq());

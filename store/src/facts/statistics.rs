@@ -113,10 +113,33 @@ type Identity = (Vec<Labels>, Box<str>);
 pub fn fold(facts: Facts, limit: usize, replica_labels: &[Box<str>]) -> (Statistics, Reservation) {
     let mut sum = Statistics::default();
     let (heads, held) = heads(facts);
+    distinct(heads, replica_labels).into_iter().for_each(|head| sum.add(head));
+    sum.truncate(limit);
+    (sum, held)
+}
+
+/// The statistics of each tenant, as [`fold`] gives those of all, and their memory: what a source that asks others gives.
+pub fn by_tenant(facts: Facts, limit: usize, replica_labels: &[Box<str>]) -> (Vec<Statistics>, Reservation) {
+    let (heads, held) = heads(facts);
+    let mut tenants: BTreeMap<Box<str>, Statistics> = BTreeMap::new();
+    for head in distinct(heads, replica_labels) {
+        let sum = tenants.entry(head.tenant.clone()).or_default();
+        sum.add(head);
+    }
+    let named = tenants.into_iter().map(|(tenant, mut sum)| {
+        sum.truncate(limit);
+        Statistics { tenant, ..sum }
+    });
+    (named.collect(), held)
+}
+
+/// One head of each set of replicas.
+fn distinct(heads: impl Iterator<Item = Statistics>, replica_labels: &[Box<str>]) -> Vec<Statistics> {
+    let mut all = Vec::new();
     let mut best: BTreeMap<Identity, Statistics> = BTreeMap::new();
     for head in heads {
         if replica_labels.is_empty() || head.label_sets.is_empty() {
-            sum.add(head);
+            all.push(head);
             continue;
         }
         let mut sets: Vec<Labels> = head.label_sets.iter().map(|set| set.without(replica_labels)).collect();
@@ -130,24 +153,8 @@ pub fn fold(facts: Facts, limit: usize, replica_labels: &[Box<str>]) -> (Statist
             }
         }
     }
-    best.into_values().for_each(|head| sum.add(head));
-    sum.truncate(limit);
-    (sum, held)
-}
-
-/// The statistics of each tenant, all heads added up, and their memory: what a source that asks others gives.
-pub fn by_tenant(facts: Facts, limit: usize) -> (Vec<Statistics>, Reservation) {
-    let (heads, held) = heads(facts);
-    let mut tenants: BTreeMap<Box<str>, Statistics> = BTreeMap::new();
-    for head in heads {
-        let sum = tenants.entry(head.tenant.clone()).or_default();
-        sum.add(head);
-    }
-    let named = tenants.into_iter().map(|(tenant, mut sum)| {
-        sum.truncate(limit);
-        Statistics { tenant, ..sum }
-    });
-    (named.collect(), held)
+    all.extend(best.into_values());
+    all
 }
 
 fn heads(facts: Facts) -> (impl Iterator<Item = Statistics>, Reservation) {
@@ -244,8 +251,10 @@ mod tests {
     fn tenants_stay_apart() {
         let mut heads = fleet();
         heads[1].tenant = "other".into();
-        let (tenants, _) = by_tenant(facts(&heads), 1);
+        let (tenants, _) = by_tenant(facts(&heads), 1, &[]);
         let shown: Vec<_> = tenants.iter().map(|t| (&*t.tenant, t.series, t.series_by_metric.len())).collect();
         assert_eq!(shown, [("", 115, 1), ("other", 101, 1)]);
+        let (tenants, _) = by_tenant(facts(&fleet()), 1, &["replica".into()]);
+        assert_eq!(tenants.iter().map(|t| t.series).collect::<Vec<_>>(), [116]);
     }
 }

@@ -137,7 +137,8 @@ impl Call {
         Ok(answers((series.collect(), held), 1, message, (warnings, move |text| wrap(Warning(text)))))
     }
 
-    /// Answers `thanos.Status/TSDBStatistics`: the heads behind added up, by tenant.
+    /// Answers `thanos.Status/TSDBStatistics`: the heads behind added up, by tenant. Nobody can tell replicas in the sum any more,
+    /// so that this server does.
     async fn statistics(
         self,
         asked: proto::TsdbStatisticsRequest,
@@ -146,8 +147,9 @@ impl Call {
         // No limit, in the words of Thanos.
         let limit = usize::try_from(asked.limit).ok().filter(|limit| *limit > 0).unwrap_or(i32::MAX as usize);
         let request = StatisticsRequest { matchers: matchers(&asked.matchers)?, limit };
+        let replica_labels = self.options().replica_labels.clone();
         let (facts, warnings) = self.ask(Question::Statistics(request), asked.partial_response_strategy).await?;
-        let (mut tenants, held) = statistics::by_tenant(facts, limit);
+        let (mut tenants, held) = statistics::by_tenant(facts, limit, &replica_labels);
         tenants.retain(|statistics| asked.tenant.is_empty() || *statistics.tenant == *asked.tenant);
         let wrap = |result| proto::TsdbStatisticsResponse { result: Some(result) };
         let message = move |part: Vec<Statistics>| {

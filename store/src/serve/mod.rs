@@ -60,6 +60,8 @@ pub struct ServeOptions {
     pub buffer_bytes: usize,
     /// Bytes that one call may hold.
     pub memory_bytes_max: usize,
+    /// Labels that tell replicas apart where nobody behind this server can: in numbers that are added up.
+    pub replica_labels: Vec<Box<str>>,
 }
 
 impl Default for ServeOptions {
@@ -70,6 +72,7 @@ impl Default for ServeOptions {
             response_timeout: Duration::from_secs(5),
             buffer_bytes: 4 << 20,
             memory_bytes_max: usize::MAX,
+            replica_labels: Vec::new(),
         }
     }
 }

@@ -147,7 +147,9 @@ async fn facts_are_prometheus_own_forms() {
         ("alerts", format!(r#"{{"alerts":[{alert}]}}"#)),
         (
             "targets",
-            format!(r#"{{"activeTargets":[{target}],"droppedTargets":[{dropped}],"droppedTargetCounts":{{"y":1}}}}"#),
+            format!(
+                r#"{{"activeTargets":[{target}],"droppedTargets":[{dropped}],"droppedTargetCounts":{{"x":0,"y":1}}}}"#
+            ),
         ),
         (
             "targets?state=Active",
@@ -157,7 +159,7 @@ async fn facts_are_prometheus_own_forms() {
         ("scrape_pools", r#"{"scrapePools":["x","y"]}"#.to_owned()),
         (
             "targets?scrapePool=z",
-            r#"{"activeTargets":[],"droppedTargets":[],"droppedTargetCounts":{"y":1}}"#.to_owned(),
+            r#"{"activeTargets":[],"droppedTargets":[],"droppedTargetCounts":{"x":0,"y":1}}"#.to_owned(),
         ),
         (
             "metadata?limit=-1",

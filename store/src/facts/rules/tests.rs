@@ -125,3 +125,22 @@ fn only_what_is_asked_for_stays() {
     );
     assert_eq!(ask(|r| r.matcher_sets = vec![vec![Matcher::new("u", MatchOp::Regex, ".*value.*").unwrap()]]), "f/g r");
 }
+
+/// A Prometheus lists the alerts of a rule as its map has them.
+#[test]
+fn alerts_are_sorted() {
+    let mut down = alerting("Down", &[], 1, AlertState::Firing, 0.0);
+    let alert = |instance| Alert {
+        labels: Labels::from_pairs([("instance", instance)]),
+        annotations: Labels::empty(),
+        state: AlertState::Firing,
+        active_at: None,
+        value: "1".into(),
+    };
+    down.alerting.as_mut().unwrap().alerts = ["c", "a", "b"].map(alert).to_vec();
+    let mut facts = Facts::new(&Budget::unlimited());
+    facts.push(Fact::RuleGroup(group("f", "g", 1, vec![down]))).unwrap();
+    let (groups, _) = fold(facts, &RulesRequest::default(), &[]);
+    let alerts = &groups[0].rules[0].alerting.as_ref().unwrap().alerts;
+    assert_eq!(alerts.iter().map(|alert| alert.labels.value("instance")).collect::<Vec<_>>(), ["a", "b", "c"]);
+}
