@@ -140,7 +140,7 @@ fn the_servers_know_more_than_series(demo: &Demo) {
         .collect();
     assert_eq!(shown, [(CLUSTERS[0], "firing"), (CLUSTERS[1], "inactive"), (CLUSTERS[2], "inactive")]);
     assert_eq!(get("alerts")["alerts"].as_array().unwrap().len(), 1);
-    let ups = demo.query("count(up)", None)["data"]["result"][0]["value"][1].as_str().unwrap().to_owned();
+    let ups = get("query?query=count(up)")["result"][0]["value"][1].as_str().unwrap().to_owned();
     assert_eq!(get("targets")["activeTargets"].as_array().unwrap().len().to_string(), ups);
     assert!(get("status/tsdb")["headStats"]["numSeries"].as_u64().unwrap() > 1_000);
 }
