@@ -110,10 +110,10 @@ pub(super) struct Column<'a> {
 
 impl Prepared {
     /// Makes samples as they were decoded ready for windows: takes stale markers out and levels the lanes.
-    pub(super) fn settle(&mut self, samples: &mut Samples, levels: Levels) {
+    pub(super) fn settle(&mut self, samples: &mut Samples, levels: Levels, with_start_timestamps: bool) {
         drop_stale(samples);
         mixed::drop_stale(samples);
-        self.lanes.level(levels, samples);
+        self.lanes.level(levels, samples, with_start_timestamps);
     }
 
     /// Finds the marks of a column that is settled.
@@ -136,18 +136,19 @@ impl Prepared {
                 if with_start_timestamps && !samples.start_timestamps.is_empty() {
                     found.extend((1..samples.values.len()).filter(|i| {
                         let switched = self.lanes.switches.binary_search(i).is_ok();
-                        samples.values[*i] < samples.values[*i - 1] || (!switched && started_anew(samples, *i))
+                        let is_fall = samples.values[*i] < samples.values[*i - 1];
+                        is_fall || (!switched && started_anew(&samples.start_timestamps, &samples.timestamps, *i))
                     }));
                 } else {
                     mark_pairs(&samples.values, found, |a, b| b < a);
                 }
-                self.mark_switches(marks, samples);
+                self.mark_switches(marks, samples, with_start_timestamps);
             }
         }
     }
 
     /// Where the lane changes, the new lane's judgement counts.
-    fn mark_switches(&mut self, marks: Marks, samples: &Samples) {
+    fn mark_switches(&mut self, marks: Marks, samples: &Samples, with_start_timestamps: bool) {
         let Lanes { switches, resets, .. } = &self.lanes;
         if switches.is_empty() {
             return;
@@ -157,9 +158,11 @@ impl Prepared {
         self.marks.sort_unstable();
         self.marks.dedup();
         if marks == Marks::CountedResets {
+            let starts: &[Millis] = if with_start_timestamps { &samples.start_timestamps } else { &[] };
             let known = |run: &&Run| {
                 let since = run.before.map_or(Millis::MAX, |before| before.0);
                 resets.contains(&run.start)
+                    && !started_anew(starts, &samples.timestamps, run.start)
                     && self.marks.iter().any(|mark| *mark < run.start && samples.timestamps[*mark] > since)
             };
             let twice: Vec<usize> = samples.runs.iter().filter(known).map(|run| run.start).collect();
@@ -185,9 +188,8 @@ fn mark_pairs(values: &[f64], found: &mut Vec<usize>, is_marked: impl Fn(f64, f6
     }
 }
 
-/// Whether the start timestamps say that a counter began anew between float `i - 1` and `i`.
-fn started_anew(samples: &Samples, i: usize) -> bool {
-    let (starts, times) = (&samples.start_timestamps, &samples.timestamps);
+/// Whether the start timestamps `starts` of the times `times` say that a counter began anew between sample `i - 1` and `i`.
+pub(super) fn started_anew(starts: &[Millis], times: &[Millis], i: usize) -> bool {
     let (Some(before), Some(start)) = (starts.get(i - 1), starts.get(i)) else { return false };
     is_start_reset((*before, times[i - 1]), (*start, times[i]))
 }

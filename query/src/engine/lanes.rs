@@ -7,7 +7,9 @@
 //! quantiles want what was measured.
 
 use masthead_store::Samples;
-use masthead_store::samples::Run;
+use masthead_store::samples::{Rise, Run};
+
+use super::column::started_anew;
 
 /// How values compare with their neighbours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,8 +41,8 @@ impl Lanes {
         self.resets.clear();
     }
 
-    /// Levels `samples`, which hold no stale markers.
-    pub(super) fn level(&mut self, levels: Levels, samples: &mut Samples) {
+    /// Levels `samples`, which hold no stale markers. Start timestamps tell of resets too if they count.
+    pub(super) fn level(&mut self, levels: Levels, samples: &mut Samples, with_start_timestamps: bool) {
         self.clear();
         if samples.runs.is_empty() || samples.values.is_empty() {
             return;
@@ -51,13 +53,14 @@ impl Lanes {
         }
         match levels {
             Levels::None => {}
-            Levels::Counter => self.level_counter(samples),
+            Levels::Counter => self.level_counter(samples, with_start_timestamps),
             Levels::Gauge => self.level_gauge(samples),
         }
     }
 
-    fn level_counter(&mut self, samples: &mut Samples) {
-        let Samples { timestamps, values, runs, .. } = samples;
+    fn level_counter(&mut self, samples: &mut Samples, with_start_timestamps: bool) {
+        let Samples { timestamps, values, start_timestamps, runs, .. } = samples;
+        let starts: &[_] = if with_start_timestamps { start_timestamps } else { &[] };
         let mut lift = 0.0;
         let mut last_raw = values[0];
         for (i, run) in runs.iter().enumerate() {
@@ -67,7 +70,10 @@ impl Lanes {
                 let previous = (timestamps[run.start - 1], last_raw);
                 let first = values[run.start];
                 last_raw = first;
-                let rise = run.rise(previous, (timestamps[run.start], first));
+                let rise = match started_anew(starts, timestamps, run.start) {
+                    true => Rise { increase: first, is_reset: true },
+                    false => run.rise(previous, (timestamps[run.start], first)),
+                };
                 if rise.is_reset {
                     // Behind a reset the value is the rise since zero.
                     self.resets.push(run.start);
@@ -80,7 +86,7 @@ impl Lanes {
                 inside += 1;
             }
             for (i, value) in values[..end].iter_mut().enumerate().skip(inside) {
-                if *value < last_raw {
+                if *value < last_raw || (i > 0 && started_anew(starts, timestamps, i)) {
                     self.resets.push(i);
                     self.lifts.push((i, 0.0));
                     lift = 0.0;

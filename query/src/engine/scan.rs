@@ -231,13 +231,19 @@ struct Reading {
     times: WindowTimes,
     /// None: stale markers stay.
     levels: Option<Levels>,
+    with_start_timestamps: bool,
     histogram_stats: bool,
 }
 
 impl Reading {
     fn of(columns: &Columns) -> Self {
         let Columns { kernel, spec, .. } = columns;
-        Self { times: kernel.times, levels: kernel.levels(), histogram_stats: spec.histogram_stats }
+        Self {
+            times: kernel.times,
+            levels: kernel.levels(),
+            with_start_timestamps: kernel.with_start_timestamps,
+            histogram_stats: spec.histogram_stats,
+        }
     }
 }
 
@@ -251,7 +257,7 @@ fn read(series: &Series, reading: Reading, scratch: &mut Scratch) -> Result<(), 
         keep_stats(samples);
     }
     if let Some(levels) = reading.levels {
-        prepared.settle(samples, levels);
+        prepared.settle(samples, levels, reading.with_start_timestamps);
     }
     Ok(())
 }
@@ -269,7 +275,7 @@ pub(super) fn raw(
 ) -> Result<Vec<(Labels, Samples)>, QueryError> {
     let times = WindowTimes::of(spec, spec.range);
     let window = (times.start(times.end(0)), times.end(0));
-    let reading = Reading { times, levels: Some(Levels::None), histogram_stats: false };
+    let reading = Reading { times, levels: Some(Levels::None), with_start_timestamps: false, histogram_stats: false };
     let mut scratch = Scratch::default();
     let mut held = cx.budget.reserve("samples of the result", 0)?;
     let (mut out, mut loaded) = (Vec::new(), cx.samples.begin());

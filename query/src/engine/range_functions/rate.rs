@@ -191,9 +191,10 @@ fn average_interval(window: &Window<'_>, sampled: f64, intervals: usize) -> f64 
     (sampled - window.switches.iter().map(gap).sum::<f64>()) / within as f64
 }
 
-/// Whether a start timestamp lies before the sample before and is not that sample's own
+/// Whether a start timestamp lies before the sample before, of the same lane, and is not that sample's own
 /// (promql/functions.go, checkStartTimeOverlap).
 fn starts_overlap(window: &Window<'_>) -> bool {
-    let starts = window.start_timestamps.windows(2);
-    starts.zip(window.timestamps).any(|(pair, time)| pair[1] != 0 && pair[1] < *time && pair[1] != pair[0])
+    let starts = window.start_timestamps.windows(2).zip(window.timestamps).enumerate();
+    let mut overlaps = starts.filter(|(_, (pair, time))| pair[1] != 0 && pair[1] < **time && pair[1] != pair[0]);
+    overlaps.any(|(i, _)| window.switches.binary_search(&(window.base + i + 1)).is_err())
 }

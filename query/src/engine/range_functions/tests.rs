@@ -337,15 +337,20 @@ fn of_lanes_by(spec: &ScanSpec, points: &[(i64, f64)], switches: &[(usize, Optio
         let before = before.map(|(seconds, value)| (seconds * 1000, value));
         samples.runs.push(LaneRun { start: *start, lane: (i as u16 + 1) % 2, before });
     }
+    of_samples(spec, samples)
+}
+
+/// The cell over samples of lanes, whose start timestamps count.
+fn of_samples(spec: &ScanSpec, mut samples: Samples) -> f64 {
     let ScanFunction::Range(name) = spec.function else { panic!("a function of a range") };
     let function = find(name).expect("a function");
     let mut prepared = Prepared::default();
-    prepared.settle(&mut samples, function.levels);
-    prepared.mark(function.marks, &samples, false);
+    prepared.settle(&mut samples, function.levels, true);
+    prepared.mark(function.marks, &samples, true);
     let mut column = Column {
         times: WindowTimes::of(spec, spec.range),
         samples: &samples,
-        with_start_timestamps: false,
+        with_start_timestamps: true,
         prepared: &mut prepared,
         args: &Arguments::constant(&[60.0], 1),
         range_seconds: spec.range as f64 / 1000.0,
@@ -429,6 +434,24 @@ fn lanes_of_different_height_do_not_jump() {
     near("resets", 0.0);
     near("changes", 7.0);
     near("max_over_time", 484_780.0);
+}
+
+/// Deltas whose start timestamps tell so: every sample counts as a rise since zero, from whatever lane it comes.
+#[test]
+fn start_timestamps_count_across_lanes() {
+    let mut samples = column(&(1..=8).map(|i| (i * 60, 60.0)).collect::<Vec<_>>());
+    samples.start_timestamps = samples.timestamps.iter().map(|time| time - 59_999).collect();
+    // Lane b has the fourth and the fifth sample, the third and the sixth too.
+    samples.runs = vec![
+        LaneRun { start: 0, lane: 0, before: None },
+        LaneRun { start: 3, lane: 1, before: Some((180_000, 60.0)) },
+        LaneRun { start: 5, lane: 0, before: Some((180_000, 60.0)) },
+    ];
+    for (name, expected) in [("increase", 480.0), ("irate", 1.0), ("resets", 7.0)] {
+        let spec = spec(name, Timeline::instant(480_000), 480_000);
+        let got = of_samples(&spec, samples.clone());
+        assert!((got - expected).abs() < 0.1, "{name}: {got}");
+    }
 }
 
 /// A restart that both lanes saw counts once, and lanes that agree keep their bits.

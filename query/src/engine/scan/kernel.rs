@@ -19,7 +19,7 @@ use crate::promql::ast::RangeExtension;
 pub(super) struct Kernel {
     pub(super) times: WindowTimes,
     range_seconds: f64,
-    with_start_timestamps: bool,
+    pub(super) with_start_timestamps: bool,
     kind: Kind,
 }
 
