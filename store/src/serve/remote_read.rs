@@ -248,7 +248,9 @@ fn label_list(labels: &Labels) -> Vec<proto::Label> {
     labels.iter().map(|(name, value)| proto::Label { name: name.into(), value: value.into() }).collect()
 }
 
-/// A histogram sample; all are written as floats, since that is what they are here.
+/// A histogram sample. Where all its counts are whole it is written as one of integers, which it most likely was: a
+/// Prometheus 3.5 cannot read a range of float histograms that come as samples (concreteSeriesIterator in
+/// storage/remote/codec.go).
 fn histogram(sample: &HistogramSample) -> proto::Histogram {
     use proto::histogram::{Count, ResetHint, ZeroCount};
     let histogram: &Histogram = &sample.histogram;
@@ -261,22 +263,54 @@ fn histogram(sample: &HistogramSample) -> proto::Histogram {
         CounterResetHint::NotReset => ResetHint::No,
         CounterResetHint::Gauge => ResetHint::Gauge,
     };
-    proto::Histogram {
-        count: Some(Count::CountFloat(histogram.count)),
+    let common = proto::Histogram {
         sum: histogram.sum,
         schema: histogram.schema,
         zero_threshold: histogram.zero_threshold,
-        zero_count: Some(ZeroCount::ZeroCountFloat(histogram.zero_count)),
         negative_spans: spans(&histogram.negative_spans),
-        negative_deltas: vec![],
-        negative_counts: histogram.negative_buckets.clone(),
         positive_spans: spans(&histogram.positive_spans),
-        positive_deltas: vec![],
-        positive_counts: histogram.positive_buckets.clone(),
         reset_hint: hint.into(),
         timestamp: sample.timestamp,
         custom_values: histogram.custom_bounds.clone(),
+        ..Default::default()
+    };
+    let integers = (
+        whole(histogram.count),
+        whole(histogram.zero_count),
+        deltas(&histogram.negative_buckets),
+        deltas(&histogram.positive_buckets),
+    );
+    match integers {
+        (Some(count), Some(zero_count), Some(negative_deltas), Some(positive_deltas)) => proto::Histogram {
+            count: Some(Count::CountInt(count as u64)),
+            zero_count: Some(ZeroCount::ZeroCountInt(zero_count as u64)),
+            negative_deltas,
+            positive_deltas,
+            ..common
+        },
+        _ => proto::Histogram {
+            count: Some(Count::CountFloat(histogram.count)),
+            zero_count: Some(ZeroCount::ZeroCountFloat(histogram.zero_count)),
+            negative_counts: histogram.negative_buckets.clone(),
+            positive_counts: histogram.positive_buckets.clone(),
+            ..common
+        },
     }
+}
+
+/// A count that an integer holds exactly.
+fn whole(count: f64) -> Option<i64> {
+    (0.0..=9e15).contains(&count).then_some(count as i64).filter(|integer| *integer as f64 == count)
+}
+
+/// Whole counts, each as its difference from the one before.
+fn deltas(counts: &[f64]) -> Option<Vec<i64>> {
+    let mut before = 0;
+    let delta = |count: &f64| {
+        let count = whole(*count)?;
+        Some(count - std::mem::replace(&mut before, count))
+    };
+    counts.iter().map(delta).collect()
 }
 
 #[cfg(test)]
@@ -428,7 +462,13 @@ mod tests {
             positive_buckets: vec![1.0, 2.0],
             ..Histogram::default()
         };
-        let histograms = vec![HistogramSample { timestamp: 9, start_timestamp: 0, histogram: gauge.into() }];
+        let of_floats = Histogram { positive_buckets: vec![1.0, 2.5], ..gauge.clone() };
+        let sample = |timestamp, histogram: Histogram| HistogramSample {
+            timestamp,
+            start_timestamp: 0,
+            histogram: histogram.into(),
+        };
+        let histograms = vec![sample(9, gauge), sample(10, of_floats)];
         let samples =
             Samples { timestamps: vec![-1, 5], values: vec![1.0, f64::NAN], histograms, ..Samples::default() };
         answer.push(&labels, &Samples::default()).unwrap();
@@ -444,6 +484,10 @@ mod tests {
         let histogram = &series.histograms[0];
         assert_eq!((histogram.timestamp, histogram.sum, histogram.reset_hint), (9, 4.5, 3));
         assert_eq!(histogram.positive_spans, [proto::BucketSpan { offset: -2, length: 2 }]);
-        assert_eq!(histogram.positive_counts, [1.0, 2.0]);
+        assert_eq!((&*histogram.positive_deltas, &*histogram.positive_counts), (&[1, 1][..], &[][..]));
+        assert_eq!(histogram.count, Some(proto::histogram::Count::CountInt(3)));
+        let histogram = &series.histograms[1];
+        assert_eq!((&*histogram.positive_deltas, &*histogram.positive_counts), (&[][..], &[1.0, 2.5][..]));
+        assert_eq!(histogram.count, Some(proto::histogram::Count::CountFloat(3.0)));
     }
 }
