@@ -21,6 +21,9 @@ struct Arguments {
     /// Seed of the data.
     #[arg(long, default_value_t = 1)]
     data_seed: u64,
+    /// With native histograms.
+    #[arg(long)]
+    histograms: bool,
     /// Seed of the first question.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -86,15 +89,22 @@ async fn main() -> ExitCode {
 
 /// Whether nothing differs.
 async fn go(arguments: &Arguments) -> Result<bool, String> {
-    let data = data::generate(arguments.data_seed);
     if let Some(folder) = &arguments.write_data {
+        let data = data::generate(arguments.data_seed, arguments.histograms);
         data::write(folder, &data)?;
         println!("{} series in {}; --enable-feature={FEATURES}", data.len(), folder.display());
         return Ok(true);
     }
-    let setting = Setting { reference: arguments.reference.clone(), features: arguments.features.clone() };
-    let sides = Arc::new(Sides::start(&data, &setting).await.map_err(|error| error.to_string())?);
-    println!("data of seed {}, reference {} of version 3.{}", arguments.data_seed, sides.reference.url, sides.minor);
+    let setting = Setting {
+        reference: arguments.reference.clone(),
+        histograms: arguments.histograms,
+        features: arguments.features.clone(),
+    };
+    let sides = Arc::new(Sides::start(arguments.data_seed, &setting).await.map_err(|error| error.to_string())?);
+    println!(
+        "data of seed {}, reference {} of version 3.{}",
+        arguments.data_seed, sides.reference.url, sides.language.minor
+    );
     if let Some(query) = &arguments.ask {
         let question = Question { query: query.clone(), times: arguments.times() };
         return Ok(ask(&sides, &question).await);
@@ -121,7 +131,7 @@ async fn ask(sides: &Sides, question: &Question) -> bool {
     for client in &sides.ours {
         let ours = client.get(&target).await;
         println!("masthead  {} {}", ours.status, String::from_utf8_lossy(&ours.body));
-        match compare(question, &reference, &ours, sides.minor) {
+        match compare(question, &reference, &ours, sides.language.minor) {
             Ok(same) => println!("{}", same.name()),
             Err(difference) => {
                 println!("{difference}");

@@ -8,11 +8,13 @@ use std::path::Path;
 
 use masthead_store::block::Ulid;
 use masthead_store::block::write::{WriteOptions, write_block};
-use masthead_store::samples::{STALE, STALE_BITS};
+use masthead_store::samples::{HistogramSample, STALE, STALE_BITS};
 use masthead_store::testing::Random;
 use masthead_store::{Chunk, Labels, Millis, Samples, chunk};
 
 use super::chance::Chance as _;
+
+mod native;
 
 /// First time of the data, ms: a border of two-hour blocks.
 pub const START: Millis = 1_700_006_400_000;
@@ -25,10 +27,13 @@ const MINUTE: Millis = 60_000;
 /// Series with their samples, ascending by labels.
 pub type Data = Vec<(Labels, Samples)>;
 
-/// The data of a seed.
-pub fn generate(seed: u64) -> Data {
+/// The data of a seed, with native histograms or without.
+pub fn generate(seed: u64, histograms: bool) -> Data {
     let mut maker = Maker { random: Random::new(seed), series: BTreeMap::new() };
     for family in FAMILIES {
+        family(&mut maker);
+    }
+    for family in native::FAMILIES.iter().filter(|_| histograms) {
         family(&mut maker);
     }
     maker.series.into_iter().collect()
@@ -39,7 +44,7 @@ pub fn write(folder: &Path, data: &Data) -> Result<(), String> {
     for (number, from) in (START..END).step_by(BLOCK as usize).enumerate() {
         let mut inside = data.iter().filter_map(|(labels, samples)| -> Option<(Labels, Vec<Chunk>)> {
             let part = between(samples, from, from + BLOCK);
-            (!part.is_empty()).then(|| (labels.clone(), chunk::encode(&part.timestamps, &part.values)))
+            (!part.is_empty()).then(|| (labels.clone(), chunk::encode_samples(&part)))
         });
         let ulid = Ulid::new((from + BLOCK) as u64, number as u64);
         write_block(folder, &mut inside, WriteOptions::new(ulid, from, from + BLOCK))
@@ -52,7 +57,9 @@ pub fn write(folder: &Path, data: &Data) -> Result<(), String> {
 fn between(samples: &Samples, from: Millis, until: Millis) -> Samples {
     let at = |time: Millis| samples.timestamps.partition_point(|have| *have < time);
     let range = at(from)..at(until);
+    let inside = |sample: &&HistogramSample| (from..until).contains(&sample.timestamp);
     Samples {
+        histograms: samples.histograms.iter().filter(inside).cloned().collect(),
         timestamps: samples.timestamps[range.clone()].to_vec(),
         values: samples.values[range].to_vec(),
         ..Samples::default()
@@ -99,10 +106,14 @@ struct Maker {
 
 impl Maker {
     fn add(&mut self, name: &str, labels: &[(&str, &str)], points: Points) {
-        let pairs = labels.iter().copied().filter(|(_, value)| !value.is_empty()).chain([("__name__", name)]);
         let points: BTreeMap<Millis, f64> = points.into_iter().collect();
         let mut samples = Samples::default();
         points.into_iter().for_each(|(time, value)| samples.push(START + time, value));
+        self.add_samples(name, labels, samples);
+    }
+
+    fn add_samples(&mut self, name: &str, labels: &[(&str, &str)], samples: Samples) {
+        let pairs = labels.iter().copied().filter(|(_, value)| !value.is_empty()).chain([("__name__", name)]);
         let before = self.series.insert(Labels::from_pairs(pairs), samples);
         assert!(before.is_none(), "{name} {labels:?} is made twice");
     }
@@ -464,13 +475,14 @@ mod tests {
     /// The same seed gives the same data, another one other data, and what the head of the file promises is there.
     #[test]
     fn data_is_of_its_seed_and_has_what_is_hard() {
-        let data = generate(1);
+        let data = generate(1, true);
         let print = |data: &Data| format!("{data:?}");
-        assert_eq!(print(&data), print(&generate(1)));
-        assert_ne!(print(&data), print(&generate(2)));
+        assert_eq!(print(&data), print(&generate(1, true)));
+        assert_ne!(print(&data), print(&generate(2, true)));
         assert!(data.len() > 150, "{}", data.len());
         let samples = || data.iter().map(|(_, samples)| samples);
         assert!(samples().all(|s| s.timestamps.is_sorted_by(|a, b| a < b)));
+        assert!(samples().filter(|s| !s.histograms.is_empty()).count() >= 10);
         assert!(samples().any(|s| s.values.iter().any(|value| value.to_bits() == STALE_BITS)));
         assert!(samples().any(|s| s.values.windows(2).any(|pair| pair[1] < pair[0])));
         let infinite = samples().filter(|s| s.values.iter().any(|value| value.is_infinite())).count();
@@ -482,7 +494,7 @@ mod tests {
     /// What is written is what a block reader finds.
     #[test]
     fn blocks_hold_every_sample() {
-        let data = generate(3);
+        let data = generate(3, true);
         let folder = tempfile::tempdir().unwrap();
         write(folder.path(), &data).unwrap();
         let blocks: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();

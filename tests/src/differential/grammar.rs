@@ -15,12 +15,20 @@ mod broken;
 mod operators;
 mod selectors;
 
+/// What can be asked about.
+#[derive(Debug, Clone, Copy)]
+pub struct Language {
+    /// Minor version of the Prometheus 3 whose language is spoken.
+    pub minor: u32,
+    /// Whether there are native histograms.
+    pub histograms: bool,
+}
+
 /// A generator. The same seed and language give the same expressions.
 #[derive(Debug)]
 pub struct Grammar {
     random: Random,
-    /// Minor version of the Prometheus 3 whose language is spoken.
-    minor: u32,
+    language: Language,
     /// Functions that start with a vector, and those that start with a range.
     plain: Vec<&'static Function>,
     ranged: Vec<&'static Function>,
@@ -62,13 +70,18 @@ const NUMBERS: &[&str] = &[
 ];
 
 impl Grammar {
-    /// A generator for `seed` and the language of Prometheus 3.`minor`.
-    pub fn new(seed: u64, minor: u32) -> Self {
+    /// A generator for `seed`.
+    pub fn new(seed: u64, language: Language) -> Self {
         let starts = |with: ValueType| {
-            let known = FUNCTIONS.iter().filter(|function| known::since(function.name) <= minor);
+            let known = FUNCTIONS.iter().filter(|function| known::since(function.name) <= language.minor);
             known.filter(|function| function.args.contains(&with) && !arguments::OWN.contains(&function.name)).collect()
         };
-        Self { random: Random::new(seed), minor, plain: starts(ValueType::Vector), ranged: starts(ValueType::Matrix) }
+        Self {
+            random: Random::new(seed),
+            language,
+            plain: starts(ValueType::Vector),
+            ranged: starts(ValueType::Matrix),
+        }
     }
 
     /// An expression of any type.
@@ -156,10 +169,13 @@ fn parenthesised(text: &str) -> String {
 mod tests {
     use super::*;
 
+    const NEW: Language = Language { minor: 14, histograms: true };
+    const OLD: Language = Language { minor: 5, histograms: false };
+
     /// Nothing of the language is forgotten: each function and aggregation that 3.14 knows, and each modifier, comes up.
     #[test]
     fn every_part_of_the_language_comes_up() {
-        let text: String = (0..20_000).map(|seed| Grammar::new(seed, 14).expression() + "\n").collect();
+        let text: String = (0..20_000).map(|seed| Grammar::new(seed, NEW).expression() + "\n").collect();
         let functions = FUNCTIONS.iter().map(|function| format!("{}(", function.name));
         let parts = [
             "sum",
@@ -213,8 +229,8 @@ mod tests {
     /// What a Prometheus does not know yet is not asked of it.
     #[test]
     fn an_older_language_is_spoken_too() {
-        let text: String = (0..5_000).map(|seed| Grammar::new(seed, 5).expression() + "\n").collect();
-        for part in ["first_over_time(", "histogram_quantiles(", "max_of(", "anchored", "fill(", "</"] {
+        let text: String = (0..5_000).map(|seed| Grammar::new(seed, OLD).expression() + "\n").collect();
+        for part in ["first_over_time(", "histogram_quantiles(", "max_of(", "anchored", "fill(", "</", "nh"] {
             assert!(!text.contains(part), "{part}");
         }
     }
@@ -226,8 +242,8 @@ mod tests {
         let features = Features { experimental_functions: true, extended_range_selectors: true, fill_modifiers: true };
         let options = ParseOptions { features, ..ParseOptions::default() };
         let valid = |text: String| usize::from(parse(&text, &options).is_ok());
-        let whole: usize = (0..2_000).map(|seed| valid(Grammar::new(seed, 14).expression())).sum();
-        let broken: usize = (0..2_000).map(|seed| valid(Grammar::new(seed, 14).broken())).sum();
+        let whole: usize = (0..2_000).map(|seed| valid(Grammar::new(seed, NEW).expression())).sum();
+        let broken: usize = (0..2_000).map(|seed| valid(Grammar::new(seed, NEW).broken())).sum();
         assert!(whole > 1_800, "{whole}");
         assert!((100..1_200).contains(&broken), "{broken}");
     }

@@ -8,7 +8,7 @@ use masthead_store::testing::Random;
 
 use super::chance::Chance as _;
 use super::data::{END, START};
-use super::grammar::Grammar;
+use super::grammar::{Grammar, Language};
 
 /// When an expression is evaluated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,10 +36,10 @@ pub struct Question {
 }
 
 impl Question {
-    /// The question of a seed in the language of Prometheus 3.`minor`; so many in a hundred are broken.
-    pub fn generate(seed: u64, minor: u32, broken_percent: usize) -> Self {
+    /// The question of a seed; so many in a hundred are broken.
+    pub fn generate(seed: u64, language: Language, broken_percent: usize) -> Self {
         let mut random = Random::new(!seed);
-        let mut grammar = Grammar::new(seed, minor);
+        let mut grammar = Grammar::new(seed, language);
         let query = if random.percent(broken_percent) { grammar.broken() } else { grammar.expression() };
         Self { query, times: times(&mut random) }
     }
@@ -100,7 +100,8 @@ mod tests {
 
     #[test]
     fn a_question_is_of_its_seed_and_can_be_asked_again() {
-        assert_eq!(Question::generate(7, 14, 10), Question::generate(7, 14, 10));
+        let language = Language { minor: 14, histograms: true };
+        assert_eq!(Question::generate(7, language, 10), Question::generate(7, language, 10));
         let question = Question { query: "a{b='c'}".to_owned(), times: Times::Instant(-1_500) };
         assert_eq!(question.to_string(), r"--ask 'a{b='\''c'\''}' --time -1.500");
         let times = Times::Range { start: 1_000, end: 2_001, step: 500 };

@@ -131,7 +131,7 @@ pub async fn run(sides: &Arc<Sides>, run: Run) -> Report {
 }
 
 async fn ask(sides: &Sides, run: Run, seed: u64, report: &mut Report) {
-    let question = Question::generate(seed, sides.minor, run.broken_percent);
+    let question = Question::generate(seed, sides.language, run.broken_percent);
     report.asked += 1;
     let name = match judge(sides, &sides.ours[seed as usize % sides.ours.len()], &question).await {
         Ok(name) => name,
@@ -147,18 +147,18 @@ async fn ask(sides: &Sides, run: Run, seed: u64, report: &mut Report) {
 async fn judge(sides: &Sides, ours: &Client, question: &Question) -> Result<&'static str, (Difference, Reply, Reply)> {
     let target = question.target();
     let (reference, ours) = futures::join!(sides.reference.get(&target), ours.get(&target));
-    let difference = match compare(question, &reference, &ours, sides.minor) {
+    let difference = match compare(question, &reference, &ours, sides.language.minor) {
         Ok(same) => return Ok(same.name()),
         Err(difference) => difference,
     };
-    if let Some(name) = known::reason(sides.minor, question, &difference, &reference, &ours) {
+    if let Some(name) = known::reason(sides.language.minor, question, &difference, &reference, &ours) {
         return Ok(name);
     }
     // What Go's maps decide: the reference contradicts itself.
     for _ in 0..REPEATS {
         let again = sides.reference.get(&target).await;
-        if compare(question, &again, &ours, sides.minor).is_ok()
-            || compare(question, &reference, &again, sides.minor).is_err()
+        if compare(question, &again, &ours, sides.language.minor).is_ok()
+            || compare(question, &reference, &again, sides.language.minor).is_err()
         {
             return Ok(Same::CHANCE);
         }

@@ -9,7 +9,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::client::Client;
-use super::data::{self, Data};
+use super::data;
+use super::grammar::Language;
 
 /// What both sides are started with. A Prometheus that does not know a name only logs it.
 pub const FEATURES: &str = "promql-experimental-functions,promql-extended-range-selectors,\
@@ -20,8 +21,8 @@ pub const FEATURES: &str = "promql-experimental-functions,promql-extended-range-
 pub struct Sides {
     /// The real Prometheus.
     pub reference: Client,
-    /// Its minor version.
-    pub minor: u32,
+    /// What can be asked of it.
+    pub language: Language,
     /// Masthead over the blocks, and over a server of its own that has them.
     pub ours: Vec<Client>,
     _servers: Vec<Server>,
@@ -33,16 +34,19 @@ pub struct Sides {
 pub struct Setting {
     /// Where the reference is; none: one is started.
     pub reference: Option<String>,
+    /// Whether there are native histograms.
+    pub histograms: bool,
     /// Features beside [`FEATURES`].
     pub features: Vec<String>,
 }
 
 impl Sides {
-    /// Starts what has to be started. A reference that runs already has the data and the features by hand.
-    pub async fn start(data: &Data, setting: &Setting) -> io::Result<Self> {
+    /// Starts what has to be started, over the data of a seed. A reference that runs already has the data and the features by hand.
+    pub async fn start(data_seed: u64, setting: &Setting) -> io::Result<Self> {
+        let data = data::generate(data_seed, setting.histograms);
         let folders = [TempDir::new()?, TempDir::new()?];
         for folder in &folders {
-            data::write(folder.path(), data).map_err(io::Error::other)?;
+            data::write(folder.path(), &data).map_err(io::Error::other)?;
         }
         let [ours, theirs] = folders.each_ref().map(TempDir::path);
         let features = setting.features.iter().fold(FEATURES.to_owned(), |list, name| format!("{list},{name}"));
@@ -61,8 +65,8 @@ impl Sides {
                 client
             }
         };
-        let minor = minor(&reference).await?;
-        Ok(Self { reference, minor, ours, _servers: servers, _folders: folders })
+        let language = Language { minor: minor(&reference).await?, histograms: setting.histograms };
+        Ok(Self { reference, language, ours, _servers: servers, _folders: folders })
     }
 }
 

@@ -82,6 +82,22 @@ impl Grammar {
             "noinf", "nonmono", "tiny", "bad", "missing", "dup", "neg", "negonly", "nan", "zero", "infonly",
             "infspell", "hexle", "neginf", "nanle", "vals",
         ];
+        const NATIVE: &[&str] = &[
+            "nh",
+            "rate(nh[5m])",
+            "sum(rate(nh[5m]))",
+            "sum by (job) (nh)",
+            "nhg",
+            "nhc",
+            "increase(nhc[10m])",
+            "nhx",
+            "rate(nhx[17m])",
+            "nhm",
+            "lat_bucket or nh",
+        ];
+        if self.language.histograms && self.random.one_in(2) {
+            return self.random.one_of(NATIVE).to_owned();
+        }
         match self.random.below(10) {
             0..6 => self.random.one_of(BUCKETS).to_owned(),
             6..8 => format!("hb_bucket{{k=\"{}\"}}", self.random.one_of(ODD)),
@@ -105,9 +121,11 @@ impl Grammar {
             "rate(lat_bucket[5m])",
             "sum by (le, job) (lat_bucket)",
             "hb_bucket{k=~\"nonmono|tiny|neg|nan|vals|noinf\"}",
-            "rate(hb_bucket{k!~\"dup|infspell\"}[10m])",
+            "rate(hb_bucket{k!~\"dup|infspell|hexle\"}[10m])",
         ];
-        format!("{}, \"q\", {}", self.random.one_of(BUCKETS), quantiles.join(", "))
+        let native = self.language.histograms && self.random.one_in(2);
+        let buckets = self.random.one_of(if native { &["nh", "rate(nhc[5m])", "nhm", "nhx"] } else { BUCKETS });
+        format!("{buckets}, \"q\", {}", quantiles.join(", "))
     }
 
     fn fraction(&mut self, depth: usize) -> String {

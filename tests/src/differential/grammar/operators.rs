@@ -31,19 +31,37 @@ const PAIRS: &[(&str, &str, &str)] = &[
     ("one", "h", "on(instance) group_right(zone)"),
 ];
 
+/// Sides of native histograms.
+const HISTOGRAMS: &[(&str, &str, &str)] = &[
+    ("nh", "nh", ""),
+    ("nh", "nh offset 3m", ""),
+    ("nhc", "nhc offset 10m", ""),
+    ("nhx", "nhx offset 1h", ""),
+    ("nhm", "nhm", ""),
+    ("nh", "g", "on(job,instance)"),
+    ("g", "nh", "on(job,instance)"),
+    ("nh", "nhg", ""),
+    ("nhc", "nhg", ""),
+    ("nhc", "nh", "on(instance)"),
+    ("nhx{k=\"schema\"}", "nhx{k=\"bounds\"}", "on()"),
+    ("rate(nh[5m])", "rate(nh[10m])", ""),
+];
+
 impl Grammar {
     /// An operator between vectors, or a vector and a scalar.
     pub(super) fn arithmetic(&mut self, depth: usize) -> String {
         let mut operator = self.random.one_of(OPERATORS);
-        // Trimming of histograms came with 3.11 and is about floats here.
-        if self.minor >= 11 && self.random.one_in(30) {
+        // Trimming of histograms came with 3.11.
+        let rare = if self.language.histograms { 8 } else { 30 };
+        if self.language.minor >= 11 && self.random.one_in(rare) {
             operator = self.random.one_of(&["</", ">/"]);
         }
         match self.random.below(100) {
             0..30 => format!("{} {operator} {}", parenthesised(&self.vector(depth)), self.scalar(depth)),
             30..45 => format!("{} {operator} {}", self.scalar(depth), parenthesised(&self.vector(depth))),
             45..75 => {
-                let (left, right, how) = self.random.one_of(PAIRS);
+                let histograms = self.language.histograms && self.random.percent(40);
+                let (left, right, how) = self.random.one_of(if histograms { HISTOGRAMS } else { PAIRS });
                 let (left, right) = (self.varied(left), self.varied(right));
                 let fill = self.fill();
                 format!("{left} {operator} {how}{fill} {right}")
@@ -86,7 +104,7 @@ impl Grammar {
 
     fn fill(&mut self) -> &'static str {
         // They came with 3.10 and gave too few samples until 3.13.
-        if self.minor < 13 || !self.random.percent(8) {
+        if self.language.minor < 13 || !self.random.percent(8) {
             return "";
         }
         self.random.one_of(&[" fill(0)", " fill_left(1)", " fill_right(-2)", " fill_left(3) fill_right(NaN)"])

@@ -27,6 +27,15 @@ const METRICS: &[(usize, (&str, &[&str]))] = &[
     (1, ("bits", &["i"])),
 ];
 
+/// Metrics of native histograms by weight, with the labels that they have.
+const HISTOGRAMS: &[(usize, (&str, &[&str]))] = &[
+    (4, ("nh", &["job", "instance"])),
+    (2, ("nhg", &["job", "instance"])),
+    (3, ("nhc", &["job", "instance"])),
+    (2, ("nhx", &["k"])),
+    (2, ("nhm", &["k"])),
+];
+
 /// Values that a label is compared with.
 const VALUES: &[(&str, &[&str])] = &[
     ("job", &["api", "web", "db", "nope", ""]),
@@ -152,6 +161,9 @@ const TIMES: &[&str] = &[
 impl Grammar {
     /// A metric by its weight.
     fn metric(&mut self) -> (&'static str, &'static [&'static str]) {
+        if self.language.histograms && self.random.percent(40) {
+            return self.random.weighted(HISTOGRAMS);
+        }
         self.random.weighted(METRICS)
     }
 
@@ -212,6 +224,9 @@ impl Grammar {
     /// A range that looks like a counter's, most of the time.
     pub(super) fn counter_range(&mut self, depth: usize) -> String {
         const COUNTERS: &[&str] = &["c_total", "c_total", "irr_total", "lat_bucket", "lat_count"];
+        if self.language.histograms && self.random.percent(40) {
+            return self.range(depth);
+        }
         let name = self.random.one_of(COUNTERS);
         let counter = METRICS.iter().find(|(_, metric)| metric.0 == name);
         match counter.filter(|_| self.random.percent(80)) {
@@ -240,13 +255,13 @@ impl Grammar {
         }
         let plain = self.random.one_of(&["5m+1m", "2*90s", "1h/4", "(10m)", "2^8", "10m%7m", "-5m+10m"]);
         let own = self.random.one_of(&["step()+1m", "range()+5m", "max_of(1m,step())", "min_of(10m,2*step()+1s)"]);
-        if self.minor >= 13 && self.random.one_in(2) { own.to_owned() } else { plain.to_owned() }
+        if self.language.minor >= 13 && self.random.one_in(2) { own.to_owned() } else { plain.to_owned() }
     }
 
     /// `anchored` or `smoothed`, once in `rare` hundredths.
     fn extension(&mut self, percent: usize) -> &'static str {
         // promql-extended-range-selectors came with 3.7 and changed until 3.13.
-        if self.minor < 13 || !self.random.percent(percent) {
+        if self.language.minor < 13 || !self.random.percent(percent) {
             return "";
         }
         self.random.one_of(&[" anchored", " smoothed"])
