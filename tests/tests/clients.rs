@@ -207,7 +207,7 @@ fn curl_in_all_its_ways() {
     let packed = ["--compressed", "--get", "--data-urlencode", &query, "--data-urlencode", &time];
     assert_eq!(curl(&packed), get, "compressed");
     let head = curl(&[&packed[..], &["--dump-header", "-", "--output", "/dev/null"]].concat()).to_lowercase();
-    assert!(head.contains("content-encoding: gzip") && head.contains("content-type: application/json"), "{head}");
+    assert!(head.contains("content-encoding: ") && head.contains("content-type: application/json"), "{head}");
 
     let ready = clean(Command::new("curl").args(["--silent", "--head", &format!("http://{}/-/ready", demo.address)]));
     assert!(ready.starts_with("HTTP/1.1 200"), "{ready}");
