@@ -1,5 +1,6 @@
 //! The heap of a ranking, as Go's container/heap keeps it.
 
+use super::super::batch::is_absent;
 use super::super::go_sort::{by_value, go_sort, value_before};
 use crate::promql::ast::AggregateOp;
 
@@ -7,8 +8,10 @@ use crate::promql::ast::AggregateOp;
 pub(super) type Entry = (f64, u32);
 
 /// Whether `a` goes to the top of the heap before `b`: the least first for topk, the greatest for bottomk, NaN before all
-/// (promql/functions.go, vectorByValueHeap and its reverse).
+/// (promql/functions.go, vectorByValueHeap and its reverse). limitk has topk's heap, in which a histogram counts as 0.
 fn before(op: AggregateOp, a: f64, b: f64) -> bool {
+    let value = |value: f64| if is_absent(value) { 0.0 } else { value };
+    let (a, b) = (value(a), value(b));
     a.is_nan() || if op == AggregateOp::Bottomk { a > b } else { a < b }
 }
 
@@ -17,9 +20,7 @@ fn before(op: AggregateOp, a: f64, b: f64) -> bool {
 pub(super) fn offer(op: AggregateOp, heap: &mut Vec<Entry>, entry: Entry, k: usize) -> bool {
     if heap.len() < k {
         heap.push(entry);
-        if op != AggregateOp::Limitk {
-            up(op, heap);
-        }
+        up(op, heap);
         return true;
     }
     if k == 0 || op == AggregateOp::Limitk {
@@ -72,6 +73,7 @@ pub(super) fn sort_best_first(op: AggregateOp, heap: &mut [Entry]) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::batch::ABSENT;
     use super::*;
 
     /// Each row: k, values in order, rows that topk and bottomk choose, best first.
@@ -97,5 +99,15 @@ mod tests {
                 assert_eq!(chosen, **expected, "{op:?} {k} {values:?}");
             }
         }
+    }
+
+    /// limitk takes the first ones, and gives them in the order of its heap.
+    #[test]
+    fn limitk_takes_the_first_in_the_order_of_the_heap() {
+        let mut heap = Vec::new();
+        for (row, value) in [13.5, 4.5, ABSENT, 0.0].into_iter().enumerate() {
+            offer(AggregateOp::Limitk, &mut heap, (value, row as u32), 3);
+        }
+        assert_eq!(heap.iter().map(|(_, row)| *row).collect::<Vec<_>>(), [2, 0, 1]);
     }
 }
