@@ -250,7 +250,7 @@ fn label_list(labels: &Labels) -> Vec<proto::Label> {
 
 /// A histogram sample. Where all its counts are whole it is written as one of integers, which it most likely was: a
 /// Prometheus 3.5 cannot read a range of float histograms that come as samples (concreteSeriesIterator in
-/// storage/remote/codec.go).
+/// storage/remote/codec.go). It forgets the custom bounds of integers, so that those stay floats.
 fn histogram(sample: &HistogramSample) -> proto::Histogram {
     use proto::histogram::{Count, ResetHint, ZeroCount};
     let histogram: &Histogram = &sample.histogram;
@@ -275,7 +275,7 @@ fn histogram(sample: &HistogramSample) -> proto::Histogram {
         ..Default::default()
     };
     let integers = (
-        whole(histogram.count),
+        whole(histogram.count).filter(|_| !histogram.has_custom_bounds()),
         whole(histogram.zero_count),
         deltas(&histogram.negative_buckets),
         deltas(&histogram.positive_buckets),
@@ -468,7 +468,8 @@ mod tests {
             start_timestamp: 0,
             histogram: histogram.into(),
         };
-        let histograms = vec![sample(9, gauge), sample(10, of_floats)];
+        let custom = Histogram { schema: crate::histogram::CUSTOM_SCHEMA, custom_bounds: vec![1.0], ..gauge.clone() };
+        let histograms = vec![sample(9, gauge), sample(10, of_floats), sample(11, custom)];
         let samples =
             Samples { timestamps: vec![-1, 5], values: vec![1.0, f64::NAN], histograms, ..Samples::default() };
         answer.push(&labels, &Samples::default()).unwrap();
@@ -489,5 +490,7 @@ mod tests {
         let histogram = &series.histograms[1];
         assert_eq!((&*histogram.positive_deltas, &*histogram.positive_counts), (&[][..], &[1.0, 2.5][..]));
         assert_eq!(histogram.count, Some(proto::histogram::Count::CountFloat(3.0)));
+        let histogram = &series.histograms[2];
+        assert_eq!((&*histogram.positive_counts, &*histogram.custom_values), (&[1.0, 2.0][..], &[1.0][..]));
     }
 }
