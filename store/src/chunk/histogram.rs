@@ -202,14 +202,14 @@ impl<N: Number> State<N> {
         self.delta = self.delta.wrapping_add(change);
         let before = self.time;
         self.time = before.wrapping_add(self.delta);
-        let at = self.count.read_next(bits, at);
-        let at = self.zero_count.read_next(bits, at);
+        let is_broken = &mut self.is_broken;
+        let at = self.count.read_next(bits, at, is_broken);
+        let at = self.zero_count.read_next(bits, at, is_broken);
         self.at = self.sum.read(bits, at, bits.window(at));
-        if !self.is_stale() {
-            self.at = N::read_all(&mut self.buckets, bits, self.at);
+        *is_broken |= self.time <= before || self.sum.is_broken;
+        if self.sum.bits != STALE_BITS {
+            self.at = N::read_all(&mut self.buckets, bits, self.at, is_broken);
         }
-        self.is_broken |= self.time <= before || self.sum.is_broken;
-        self.is_broken |= [self.count, self.zero_count].iter().chain(&self.buckets).any(N::is_broken);
     }
 
     fn is_stale(&self) -> bool {

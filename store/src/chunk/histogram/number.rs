@@ -14,14 +14,11 @@ pub(super) trait Number: Copy {
     /// A bucket of the first sample, and the position behind it.
     fn read_first_bucket(bits: Bits<'_>, at: usize) -> (Self, usize);
 
-    /// Reads how it changes; gives the position behind it.
-    fn read_next(&mut self, bits: Bits<'_>, at: usize) -> usize;
+    /// Reads how it changes; gives the position behind it. Impossible bytes are noted in `is_broken`.
+    fn read_next(&mut self, bits: Bits<'_>, at: usize, is_broken: &mut bool) -> usize;
 
     /// [`read_next`](Self::read_next) of neighbours, many of which do not change.
-    fn read_all(numbers: &mut [Self], bits: Bits<'_>, at: usize) -> usize;
-
-    /// Whether the bytes were impossible.
-    fn is_broken(&self) -> bool;
+    fn read_all(numbers: &mut [Self], bits: Bits<'_>, at: usize, is_broken: &mut bool) -> usize;
 
     /// A count or zero count.
     fn total(&self) -> f64;
@@ -57,27 +54,23 @@ impl Number for Integer {
         (Self { value, delta: 0 }, next)
     }
 
-    fn read_next(&mut self, bits: Bits<'_>, at: usize) -> usize {
+    fn read_next(&mut self, bits: Bits<'_>, at: usize, _: &mut bool) -> usize {
         let (by, next) = bits.varbit_int(at);
         self.change(by);
         next
     }
 
-    fn read_all(numbers: &mut [Self], bits: Bits<'_>, mut at: usize) -> usize {
+    fn read_all(numbers: &mut [Self], bits: Bits<'_>, mut at: usize, is_broken: &mut bool) -> usize {
         let mut rest = numbers.iter_mut();
         while rest.len() > 0 {
             let zeros = (bits.window(at).leading_zeros().min(WINDOW) as usize).min(rest.len());
             rest.by_ref().take(zeros).for_each(|number| number.change(0));
             at += zeros;
             if let Some(next) = rest.next() {
-                at = next.read_next(bits, at);
+                at = next.read_next(bits, at, is_broken);
             }
         }
         at
-    }
-
-    fn is_broken(&self) -> bool {
-        false
     }
 
     fn total(&self) -> f64 {
@@ -108,26 +101,24 @@ impl Number for Float {
         Self::read_first_total(bits, at)
     }
 
-    fn read_next(&mut self, bits: Bits<'_>, at: usize) -> usize {
-        self.0.read(bits, at, bits.window(at))
+    fn read_next(&mut self, bits: Bits<'_>, at: usize, is_broken: &mut bool) -> usize {
+        let next = self.0.read(bits, at, bits.window(at));
+        *is_broken |= self.0.is_broken;
+        next
     }
 
-    fn read_all(numbers: &mut [Self], bits: Bits<'_>, mut at: usize) -> usize {
+    fn read_all(numbers: &mut [Self], bits: Bits<'_>, mut at: usize, is_broken: &mut bool) -> usize {
         let mut next = 0;
         while next < numbers.len() {
             let zeros = (bits.window(at).leading_zeros().min(WINDOW) as usize).min(numbers.len() - next);
             at += zeros;
             next += zeros;
             if let Some(changed) = numbers.get_mut(next) {
-                at = changed.read_next(bits, at);
+                at = changed.read_next(bits, at, is_broken);
                 next += 1;
             }
         }
         at
-    }
-
-    fn is_broken(&self) -> bool {
-        self.0.is_broken
     }
 
     fn total(&self) -> f64 {
