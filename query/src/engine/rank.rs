@@ -49,7 +49,7 @@ impl Operator for TopK {
     fn next(&mut self, cx: &Context<'_>) -> Result<Option<Batch>, QueryError> {
         if let Some(mut input) = self.input.take() {
             let (parameter, _held) = scalar_values(&mut *self.parameter, cx)?;
-            let counts = counts(&parameter)?;
+            let counts = counts(&parameter).map_err(|refused| exhaust(&mut *input, refused, cx))?;
             let mut choice = Choice {
                 groups: Groups::new(self.node.grouping.clone()),
                 heaps: Vec::new(),
@@ -68,6 +68,18 @@ impl Operator for TopK {
             self.results = Some(rows);
         }
         Ok(self.results.as_mut().and_then(Drain::take))
+    }
+}
+
+/// Pulls `input` to its end. Gives its error, else `refused`, what is wrong with the parameter: upstream looks at that once
+/// the input is there (promql/engine.go, rangeEvalAgg).
+fn exhaust(input: &mut dyn Operator, refused: QueryError, cx: &Context<'_>) -> QueryError {
+    loop {
+        match pull(input, cx) {
+            Ok(Some(_)) => {}
+            Ok(None) => return refused,
+            Err(error) => return error,
+        }
     }
 }
 
@@ -215,7 +227,7 @@ impl LimitRatio {
             return Ok((values, held));
         }
         if limits.any_nan {
-            return Err(QueryError::Execution("Ratio value is NaN".into()));
+            return Err(exhaust(&mut *self.input, QueryError::Execution("Ratio value is NaN".into()), cx));
         }
         for (value, limit) in [(limits.max, 1.0), (limits.min, -1.0)] {
             if value.abs() > 1.0 && (value > 0.0) == (limit > 0.0) {
