@@ -1,14 +1,15 @@
 //! Plan to operators: the one match over plans.
 
 use super::aggregate::fold;
+use super::duplicates::{Duplicates, Merge};
 use super::inputs::Inputs;
 use super::rank::{LimitRatio, Quantile, TopK};
 use super::scalar::{Kind, Scalar, VectorScalar};
 use super::{Context, Operator, Source, batch};
-use super::{absent, classic_histogram, count_values, duplicates, info, join, map, relabel, scan, set_operators, sort};
+use super::{absent, classic_histogram, count_values, info, join, map, relabel, scan, set_operators, sort};
 use super::{step_invariant, subquery};
 use crate::error::QueryError;
-use crate::plan::node::Aggregate;
+use crate::plan::node::{Aggregate, HistogramFunction};
 use crate::plan::{Plan, Timeline};
 use crate::promql::ast::AggregateOp;
 
@@ -52,15 +53,19 @@ pub(super) fn build(plan: &Plan, timeline: Timeline, inputs: &mut Inputs) -> Res
         Plan::Relabel { input, rule } => Box::new(relabel::Relabel::new(child(input)?, rule.clone())),
         Plan::ClassicHistogram(node) => {
             let args = all(&node.args, &mut child)?;
-            Box::new(classic_histogram::ClassicHistogram::new(node, child(&node.input)?, args, timeline))
+            let rows = Box::new(classic_histogram::ClassicHistogram::new(node, child(&node.input)?, args, timeline));
+            // With delayed names the plan refuses no equal labels, and they pass at a single step, but not at several
+            // (promql/engine.go, rangeEval).
+            let labelled = matches!(node.function, HistogramFunction::Quantiles { .. });
+            if labelled && node.delayed_names && steps > 1 { Box::new(Duplicates::new(rows, true)) } else { rows }
         }
         Plan::Info(node) => Box::new(info::Info::new(node, child(&node.input)?, child(&node.info)?, steps)),
         Plan::StepInvariant(input) => {
             let input = build(input, Timeline::instant(timeline.start), inputs)?;
             Box::new(step_invariant::Broadcast::new(input, steps))
         }
-        Plan::Duplicates { input, pieces } => Box::new(duplicates::Duplicates::new(child(input)?, *pieces)),
-        Plan::Merge(input) => Box::new(duplicates::Merge::new(child(input)?, steps)),
+        Plan::Duplicates { input, pieces } => Box::new(Duplicates::new(child(input)?, *pieces)),
+        Plan::Merge(input) => Box::new(Merge::new(child(input)?, steps)),
     })
 }
 
