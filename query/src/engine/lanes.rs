@@ -6,8 +6,8 @@
 //! it stood is not lifted: its bits stay. Only functions that compare neighbours get levelled values; sums, extremes and
 //! quantiles want what was measured.
 
-use masthead_store::Samples;
 use masthead_store::samples::{Rise, Run};
+use masthead_store::{Millis, Samples};
 
 use super::column::started_anew;
 
@@ -60,7 +60,22 @@ impl Lanes {
 
     fn level_counter(&mut self, samples: &mut Samples, with_start_timestamps: bool) {
         let Samples { timestamps, values, start_timestamps, runs, .. } = samples;
-        let starts: &[_] = if with_start_timestamps { start_timestamps } else { &[] };
+        if with_start_timestamps && !start_timestamps.is_empty() {
+            self.lift_counter(timestamps, values, runs, |i| started_anew(start_timestamps, timestamps, i));
+        } else {
+            self.lift_counter(timestamps, values, runs, |_| false);
+        }
+    }
+
+    /// `is_new`: whether the counter began anew before the sample of an index above 0, whatever its value. A type of its own,
+    /// so that the loop does not ask where the answer is always no.
+    fn lift_counter(
+        &mut self,
+        timestamps: &[Millis],
+        values: &mut [f64],
+        runs: &[Run],
+        is_new: impl Fn(usize) -> bool,
+    ) {
         let mut lift = 0.0;
         let mut last_raw = values[0];
         for (i, run) in runs.iter().enumerate() {
@@ -70,7 +85,7 @@ impl Lanes {
                 let previous = (timestamps[run.start - 1], last_raw);
                 let first = values[run.start];
                 last_raw = first;
-                let rise = match started_anew(starts, timestamps, run.start) {
+                let rise = match is_new(run.start) {
                     true => Rise { increase: first, is_reset: true },
                     false => run.rise(previous, (timestamps[run.start], first)),
                 };
@@ -86,7 +101,7 @@ impl Lanes {
                 inside += 1;
             }
             for (i, value) in values[..end].iter_mut().enumerate().skip(inside) {
-                if *value < last_raw || (i > 0 && started_anew(starts, timestamps, i)) {
+                if *value < last_raw || (i > 0 && is_new(i)) {
                     self.resets.push(i);
                     self.lifts.push((i, 0.0));
                     lift = 0.0;
