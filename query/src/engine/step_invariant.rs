@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::batch::Batch;
+use super::batch::{Batch, is_absent};
 use super::loaded::Loaded;
 use super::{Context, Operator, Source, pull};
 use crate::error::QueryError;
@@ -28,8 +28,9 @@ impl Operator for Broadcast {
             return Ok(Some(one));
         }
         let histograms: usize = one.histograms.iter().map(|(_, _, histogram)| histogram.size_in_samples()).sum();
-        let samples = one.len() - one.histograms.len() + histograms;
-        self.loaded.get_or_insert_with(|| cx.samples.begin()).grow(samples * self.steps)?;
+        let floats = one.values.iter().filter(|value| !is_absent(**value)).count();
+        let samples = (floats + histograms).saturating_mul(self.steps);
+        self.loaded.get_or_insert_with(|| cx.samples.begin()).grow(samples)?;
         let mut batch = Batch::with_rows(one.len(), self.steps, cx)?;
         let mut values = vec![0.0; self.steps];
         let mut histograms = one.take_histograms();

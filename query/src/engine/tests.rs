@@ -535,6 +535,8 @@ fn samples_count_over_the_query() {
         ("sum_over_time(b[2m])", 4 + 2),
         ("max_over_time(b[2m:1m])", 2 * 4 + 6 + 4),
         ("b @ 120 + 1", 2 + 6),
+        // One row of two has a value to repeat.
+        ("b @ 120 > 4", 2 + 3),
         ("vector(1)", 3),
     ] {
         for size in [1, 256] {
