@@ -6,7 +6,7 @@ use masthead_store::histogram::Histogram;
 use masthead_store::labels::METRIC_NAME;
 
 use super::arguments::Arguments;
-use super::batch::{ABSENT, Batch, is_absent};
+use super::batch::{ABSENT, Batch, HistogramCell, is_absent};
 use super::{Context, Operator, Source, instant_functions, pull, time_functions};
 use crate::error::QueryError;
 use crate::plan::node::Map as Node;
@@ -69,7 +69,7 @@ impl Map {
         let steps = batch.steps;
         let value: &dyn Fn(u32, &Histogram) -> f64 = match &self.kernel {
             Kernel::Negate => {
-                batch.histograms.iter_mut().for_each(|(_, _, histogram)| Arc::make_mut(histogram).mul(-1.0));
+                negate(&mut batch.histograms);
                 return;
             }
             Kernel::Histogram(kernel) => &|_, histogram| kernel(histogram),
@@ -79,6 +79,15 @@ impl Map {
         for (row, step, histogram) in std::mem::take(&mut batch.histograms) {
             batch.values[row as usize * steps + step as usize] = value(step, &histogram);
         }
+    }
+}
+
+/// Negates all. Neighbours that are one histogram stay one.
+fn negate(histograms: &mut [HistogramCell]) {
+    for run in histograms.chunk_by_mut(|a, b| Arc::ptr_eq(&a.2, &b.2)) {
+        let Some(((_, _, first), others)) = run.split_first_mut() else { continue };
+        Arc::make_mut(first).mul(-1.0);
+        others.iter_mut().for_each(|(_, _, histogram)| *histogram = Arc::clone(first));
     }
 }
 
@@ -108,5 +117,21 @@ impl Operator for Map {
             _ => super::rename(&mut batch, self.names),
         }
         Ok(Some(batch))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_histogram_of_many_steps_is_negated_once() {
+        let [a, b] = [1.0, 2.0].map(|count| Arc::new(Histogram { count, ..Histogram::default() }));
+        let cells = [(0, 0, &a), (0, 1, &a), (0, 2, &b), (1, 0, &b), (1, 1, &a)];
+        let mut cells = cells.map(|(row, step, histogram)| (row, step, Arc::clone(histogram)));
+        negate(&mut cells);
+        assert_eq!(cells.each_ref().map(|cell| cell.2.count), [-1.0, -1.0, -2.0, -2.0, -1.0]);
+        assert!(Arc::ptr_eq(&cells[0].2, &cells[1].2) && Arc::ptr_eq(&cells[2].2, &cells[3].2));
+        assert_eq!((a.count, b.count), (1.0, 2.0), "others hold them too");
     }
 }
