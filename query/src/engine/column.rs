@@ -15,7 +15,7 @@ use super::range_functions::Memo;
 use super::window::{Step, Window};
 use crate::plan::{ScanSpec, Timeline};
 use crate::promql::ast::RangeExtension;
-pub(super) use mixed::{Cell, HistogramCells, Histograms, MixedKernel, keep_stats, slide_mixed, without_reset_hint};
+pub(super) use mixed::{Cell, HistogramCells, Histograms, MixedKernel, keep_stats, slide_mixed, without_reset_hints};
 
 /// What happens between neighbours that a function wants to know of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

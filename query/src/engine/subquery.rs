@@ -7,7 +7,7 @@ use masthead_store::samples::HistogramSample;
 use masthead_store::{Reservation, Samples};
 
 use super::batch::{Batch, histogram_bytes, is_absent, row_bytes};
-use super::column::without_reset_hint;
+use super::column::without_reset_hints;
 use super::scan::{Columns, Scratch};
 use super::{Context, Operator, Source, pull};
 use crate::error::QueryError;
@@ -55,8 +55,7 @@ impl Operator for Subquery {
             self.reserve(&rows, cx)?;
             let grid = &self.grid;
             let fill = |i: usize, scratch: &mut Scratch| {
-                let histograms = rows.histograms_of(i).iter();
-                let histograms = histograms.map(|(_, step, histogram)| (*step, without_reset_hint(histogram)));
+                let histograms = without_reset_hints(rows.histograms_of(i));
                 samples_of(rows.row(i), histograms, grid, &mut scratch.samples);
                 Ok(())
             };

@@ -12,7 +12,7 @@ use masthead_store::samples::HistogramSample;
 use masthead_store::{Millis, Samples};
 
 use super::{Column, Marks, Prepared, is_start_reset};
-use crate::engine::batch::ABSENT;
+use crate::engine::batch::{ABSENT, HistogramCell};
 use crate::engine::notes::{Finding, Notes};
 use crate::engine::range_functions::{Kernels, Memo};
 use crate::engine::window::{Step, Window};
@@ -118,9 +118,21 @@ pub(in crate::engine) fn keep_stats(samples: &mut Samples) {
     }
 }
 
-/// Forgets what stored hints say of resets: what the samples were picked by does not give neighbours, or gives some twice
-/// (promql/engine.go, evalSubquery).
-pub(in crate::engine) fn without_reset_hint(histogram: &Arc<Histogram>) -> Arc<Histogram> {
+/// The histograms of a row without what stored hints say of resets: what the samples were picked by does not give
+/// neighbours, or gives some twice (promql/engine.go, evalSubquery). Neighbours that are one histogram stay one.
+pub(in crate::engine) fn without_reset_hints(cells: &[HistogramCell]) -> impl Iterator<Item = (u32, Arc<Histogram>)> {
+    let mut last: Option<(&Arc<Histogram>, Arc<Histogram>)> = None;
+    cells.iter().map(move |(_, step, histogram)| {
+        let without = match &last {
+            Some((before, without)) if Arc::ptr_eq(before, histogram) => Arc::clone(without),
+            _ => without_reset_hint(histogram),
+        };
+        last = Some((histogram, Arc::clone(&without)));
+        (*step, without)
+    })
+}
+
+fn without_reset_hint(histogram: &Arc<Histogram>) -> Arc<Histogram> {
     match histogram.counter_reset_hint {
         CounterResetHint::Unknown | CounterResetHint::Gauge => Arc::clone(histogram),
         CounterResetHint::Reset | CounterResetHint::NotReset => {
