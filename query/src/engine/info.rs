@@ -131,14 +131,16 @@ impl Newest {
             values.iter().any(|set| !set.is_empty()) && IDENTIFYING.into_iter().zip(&values).all(fits)
         };
         info.retain(asked);
+        // (promql/engine.go, evalSeries.)
+        if let Some(row) = info.iter().find(|row| !row.histograms.is_empty()) {
+            let text = format!("this should be an info metric, with float samples: {}", row.labels);
+            return Err(QueryError::Execution(text));
+        }
         let mut found = Self { rows: info, names: BTreeSet::new(), by_key: HashMap::new() };
         let mut present = StepSet::new(steps);
         base.iter().for_each(|row| present.add(&StepSet::present(row)));
         let needed = |step: usize| present.contains(step);
         for (index, row) in found.rows.iter().enumerate() {
-            if row.histograms.iter().any(|(step, _)| needed(*step as usize)) {
-                return Err(QueryError::Execution("info sample should be float".into()));
-            }
             let key = (row.labels.metric_name().to_owned(), row.labels.only(&IDENTIFYING));
             found.names.insert(key.0.clone());
             let column = found.by_key.entry(key).or_insert_with(|| vec![NONE; steps]);

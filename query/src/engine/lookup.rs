@@ -27,7 +27,7 @@ pub(super) const TIMESTAMP: Pick = Pick {
     histogram: |sample| Cell::Float(sample.timestamp as f64 / 1000.0),
 };
 
-/// Its time, ms; of a histogram the histogram, which is an error in the end.
+/// Its time, ms; of a histogram the histogram, which info() refuses.
 pub(super) const SAMPLE_TIME: Pick =
     Pick { float: |samples, i| samples.timestamps[i] as f64, histogram: VALUE.histogram };
 

@@ -108,8 +108,6 @@ const FINDINGS: &[(Finding, Severity, &str)] = &[
 pub(super) struct Notes {
     /// What was found of its histograms.
     findings: Findings,
-    /// It is asked for as an info series, but holds a histogram.
-    pub(super) is_no_info: bool,
     /// Steps at which a start timestamp lay before the sample before.
     pub(super) overlaps: u64,
     /// Quantiles outside of `[0, 1]`, each once where it stays from step to step.
@@ -154,10 +152,6 @@ impl Notes {
     ) -> Result<(), QueryError> {
         if let Some(reason) = self.failure {
             return Err(QueryError::Execution(reason));
-        }
-        if self.is_no_info {
-            let text = format!("this should be an info metric, with float samples: {labels}");
-            return Err(QueryError::Execution(text));
         }
         let add = |severity, text, details| cx.annotations.add_detailed(severity, text, spec.place, details);
         for quantile in self.bad_quantiles {

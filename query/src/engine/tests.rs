@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use masthead_store::samples::STALE;
-use masthead_store::{Budget, Labels, Lane, Matcher, Select, Series, SeriesBatch, chunk};
+use masthead_store::histogram::Histogram;
+use masthead_store::samples::{HistogramSample, STALE};
+use masthead_store::{Budget, Labels, Lane, Matcher, Samples, Select, Series, SeriesBatch, chunk};
 
 use super::loaded::too_many;
 use super::{Context, Input, SampleLimit, Value, evaluate};
@@ -49,17 +50,26 @@ fn text_of(labels: &Labels) -> String {
     if pairs.is_empty() && !name.is_empty() { name.to_owned() } else { format!("{name}{{{}}}", pairs.join(",")) }
 }
 
-/// Lines of `labels value value ...`, one value a minute from 0 on, `_` for the end of a series.
+/// Lines of `labels value value ...`, one value a minute from 0 on, `_` for the end of a series, `h` for a histogram.
 fn series_of(data: &str) -> Vec<Series> {
     let lines = data.lines().map(str::trim).filter(|line| !line.is_empty());
     let mut series: Vec<Series> = lines
         .map(|line| {
             let (labels, values) = line.split_once(' ').unwrap();
-            let values: Vec<f64> =
-                values.split_whitespace().map(|cell| if cell == "_" { STALE } else { cell.parse().unwrap() }).collect();
-            let times: Vec<i64> = (0..values.len() as i64).map(|i| i * STEP).collect();
-            let chunks = chunk::encode(&times, &values);
-            Series::of_lane(labels_of(labels), Lane::default(), chunks)
+            let mut samples = Samples::default();
+            for (timestamp, cell) in (0..).map(|i| i * STEP).zip(values.split_whitespace()) {
+                let histogram = || Arc::new(Histogram::default());
+                match cell {
+                    "_" => samples.push(timestamp, STALE),
+                    "h" => samples.histograms.push(HistogramSample {
+                        timestamp,
+                        start_timestamp: 0,
+                        histogram: histogram(),
+                    }),
+                    _ => samples.push(timestamp, cell.parse().unwrap()),
+                }
+            }
+            Series::of_lane(labels_of(labels), Lane::default(), chunk::encode_samples(&samples))
         })
         .collect();
     series.sort_by(|a, b| a.labels.cmp(&b.labels));
@@ -375,6 +385,21 @@ fn info_series_lend_their_labels() {
         twice,
         "found duplicate series for info metric: existing {__name__=\"target_info\", a=\"1\", instance=\"i\", job=\"j\"} \
          @ 0, new {__name__=\"target_info\", a=\"2\", instance=\"i\", job=\"j\"} @ 0",
+    );
+}
+
+/// A histogram among the info series counts where upstream would fetch it, at whichever step.
+#[test]
+fn info_series_hold_no_histograms() {
+    let apart = "
+        m{instance=i,job=j} 1 2
+        target_info{instance=i,job=j,v=1} 1 1
+        target_info{instance=k,job=j} h h";
+    check("info(m)", apart, &["m{instance=i,job=j,v=1} 1 2"]);
+    check_error(
+        "info(m)",
+        "m{instance=i,job=j} 1 _\ntarget_info{instance=i,job=j} _ h",
+        "this should be an info metric, with float samples: {__name__=\"target_info\", instance=\"i\", job=\"j\"}",
     );
 }
 

@@ -30,8 +30,6 @@ enum Kind {
     Latest,
     /// Something about the newest sample of the lookback.
     OfLatest(lookup::Pick),
-    /// The time of the newest sample of the lookback, which must be a float.
-    OfInfo,
     /// An instant selector that is smoothed.
     Smoothed,
     /// Nothing at all.
@@ -55,7 +53,7 @@ impl Kernel {
             ScanFunction::Latest if smoothed => Kind::Smoothed,
             ScanFunction::Latest => Kind::Latest,
             ScanFunction::Timestamp => Kind::OfLatest(lookup::TIMESTAMP),
-            ScanFunction::SampleTime => Kind::OfInfo,
+            ScanFunction::SampleTime => Kind::OfLatest(lookup::SAMPLE_TIME),
             ScanFunction::StartTimestamp if !spec.use_start_timestamps => Kind::Nothing,
             ScanFunction::StartTimestamp => Kind::OfLatest(lookup::START_TIMESTAMP),
             ScanFunction::Raw => return Err(QueryError::Internal("raw samples are no rows".into())),
@@ -87,7 +85,7 @@ impl Kernel {
         match &self.kind {
             Kind::Range(function, _) => Some(function.levels),
             Kind::Smoothed => Some(Levels::None),
-            Kind::Latest | Kind::OfLatest(_) | Kind::OfInfo | Kind::Nothing => None,
+            Kind::Latest | Kind::OfLatest(_) | Kind::Nothing => None,
         }
     }
 
@@ -121,10 +119,6 @@ impl Kernel {
             Kind::Latest => lookup::latest_of_both(samples, &self.times, out, cells, lookup::VALUE),
             Kind::OfLatest(pick) if floats_alone => lookup::latest(samples, &self.times, out, pick.float),
             Kind::OfLatest(pick) => lookup::latest_of_both(samples, &self.times, out, cells, pick),
-            Kind::OfInfo => {
-                lookup::latest_of_both(samples, &self.times, out, cells, lookup::SAMPLE_TIME);
-                notes.is_no_info = !cells.is_empty();
-            }
             Kind::Smoothed if floats_alone => (range_functions::SMOOTHED.run)(&mut column, notes, out),
             Kind::Smoothed => slide_mixed(&mut column, &range_functions::SMOOTHED, notes, out, cells),
             Kind::Nothing => out.fill(ABSENT),
