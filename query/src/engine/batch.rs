@@ -114,7 +114,7 @@ pub fn histogram_bytes(histogram: &Histogram) -> usize {
 }
 
 /// Bytes that the histograms of a row cost. Neighbours that are one histogram count once, but for their entries.
-fn histograms_bytes(histograms: &[(u32, Arc<Histogram>)]) -> usize {
+pub(super) fn histograms_bytes(histograms: &[(u32, Arc<Histogram>)]) -> usize {
     let first = histograms.first().map_or(0, |(_, histogram)| histogram_bytes(histogram));
     let others = histograms.windows(2).map(|pair| bytes_behind(&pair[0].1, &pair[1].1));
     first + others.sum::<usize>()

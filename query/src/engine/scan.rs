@@ -9,11 +9,11 @@ mod tests;
 use std::sync::{Mutex, PoisonError};
 
 use masthead_store::dedup::{self, TimeRange};
-use masthead_store::{Labels, Samples, Series, StoreError};
+use masthead_store::{Labels, Reservation, Samples, Series, StoreError};
 use rayon::prelude::*;
 
 use super::arguments::Arguments;
-use super::batch::{ABSENT, Batch, histogram_bytes, is_absent};
+use super::batch::{ABSENT, Batch, histogram_bytes, histograms_bytes, is_absent};
 use super::column::{Prepared, WindowTimes, keep_stats};
 use super::lanes::Levels;
 use super::loaded::{Loaded, size_in_samples};
@@ -111,12 +111,24 @@ impl Columns {
             let mut beside = Beside::default();
             kernel.compute(scratch, args, cancelled, out, &mut beside);
             cx.check()?;
+            let held = match beside.histograms.as_slice() {
+                [] => None,
+                histograms => Some(cx.budget.reserve("rows of a batch", histograms_bytes(histograms))?),
+            };
             let floats = out.iter().filter(|cell| !is_absent(**cell)).count();
-            Ok(Found { floats, samples: size_in_samples(&scratch.samples), beside })
+            Ok(Found { floats, samples: size_in_samples(&scratch.samples), beside, held })
         };
         let several = |(from, out): (usize, &mut [f64])| -> Vec<Result<Found, QueryError>> {
-            let rows = out.chunks_mut(steps).enumerate();
-            pool.with(|scratch| rows.map(|(i, out)| compute(scratch, from + i, out)).collect())
+            let mut rows = out.chunks_mut(steps).enumerate();
+            // Nobody asks for the rows behind one that failed.
+            let mut has_failed = false;
+            let mut next = |scratch: &mut Scratch| {
+                let (i, out) = rows.next().filter(|_| !has_failed)?;
+                let found = compute(scratch, from + i, out);
+                has_failed = found.is_err();
+                Some(found)
+            };
+            pool.with(|scratch| std::iter::from_fn(|| next(scratch)).collect())
         };
         let found = match &cx.pool {
             Some(threads) if is_worth_threads(count, work.saturating_add(count * steps)) => {
@@ -165,6 +177,7 @@ impl ScratchPool {
 /// Rows that were computed, without their labels.
 pub(super) struct Computed<'a> {
     spec: &'a ScanSpec,
+    /// By row; those behind a failed one may be missing.
     found: Vec<Result<Found, QueryError>>,
     batch: Batch,
     loaded: &'a mut Loaded,
@@ -177,6 +190,8 @@ struct Found {
     /// Samples that were read, a histogram counting as its size in samples.
     samples: usize,
     beside: Beside,
+    /// The memory of the histograms, if there are any.
+    held: Option<Reservation>,
 }
 
 /// Whether rows are so much work that handing parts of them to other threads, some ten µs, costs less than it saves. `work`
@@ -203,7 +218,7 @@ impl Computed<'_> {
         let Self { spec, found, mut batch, loaded } = self;
         let steps = batch.steps;
         for (i, ((labels, drop_name), found)) in labels.zip(found).enumerate() {
-            let Found { floats, samples, beside: Beside { notes, histograms } } = found?;
+            let Found { floats, samples, beside: Beside { notes, histograms }, held } = found?;
             notes.report(&labels, floats > 0, spec, cx)?;
             let points: usize = histograms.iter().map(|(_, histogram)| histogram.size_in_samples()).sum();
             loaded.grow(floats + points)?;
@@ -215,7 +230,7 @@ impl Computed<'_> {
                 }
                 batch.labels.push(labels);
                 batch.drop_name.push(drop_name);
-                batch.held.grow(histograms.iter().map(|(_, histogram)| histogram_bytes(histogram)).sum())?;
+                held.into_iter().for_each(|held| batch.held.merge(held));
                 batch.histograms.extend(histograms.into_iter().map(|(step, histogram)| (kept as u32, step, histogram)));
             }
         }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
-use masthead_store::samples::STALE;
+use masthead_store::histogram::{Histogram, Span};
+use masthead_store::samples::{HistogramSample, STALE};
 use masthead_store::{Budget, Lane, SeriesBatch, chunk};
 
 use super::*;
@@ -150,6 +151,51 @@ fn too_many_samples_are_refused() {
     assert_eq!(ask(13).expect("rows"), Some(1));
     let error = ask(12).expect_err("a sample more").to_string();
     assert_eq!(error, "query processing would load too many samples into memory in query execution");
+}
+
+/// Histograms take their memory row by row, so that a batch of them ends at the limit and not behind it.
+#[test]
+fn histograms_of_a_batch_stay_within_the_limit() {
+    const LIMIT: usize = 150_000;
+    let annotations = Annotations::default();
+    let budget = Budget::new("query", LIMIT);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("threads");
+    let mut cx = Context {
+        budget: budget.clone(),
+        cancelled: Arc::new(AtomicBool::new(false)),
+        annotations: &annotations,
+        samples: SampleLimit::new(usize::MAX),
+        pool: None,
+    };
+    let spec = spec(ScanFunction::Range("rate"), Timeline { start: 60_000, step: 1_000, count: 100 }, 60_000);
+    let sample = |i: i64| {
+        let count = (i + 1) as f64 * 8.0;
+        let (spans, buckets) = (vec![Span { offset: 0, length: 8 }], vec![count / 8.0; 8]);
+        let histogram = Histogram { count, positive_spans: spans, positive_buckets: buckets, ..Histogram::default() };
+        HistogramSample { timestamp: i * 10_000, start_timestamp: 0, histogram: Arc::new(histogram) }
+    };
+    let fill = |_: usize, scratch: &mut Scratch| {
+        scratch.samples.clear();
+        scratch.samples.histograms.extend((0..20).map(sample));
+        Ok(())
+    };
+    let labels = || (0..64).map(|i| (Labels::from_pairs([("i", i.to_string())]), false));
+    for pool in [None, Some(Arc::new(pool))] {
+        cx.pool = pool;
+        let mut columns = Columns::with_arguments(&spec, Arguments::constant(&[], 100)).expect("a function");
+        let computed = columns.compute(64, 0, fill, &cx).expect("rows");
+        let cells = computed.found.iter().flatten().flat_map(|found| &found.beside.histograms);
+        let bytes: usize = cells.map(|(_, histogram)| histogram_bytes(histogram)).sum();
+        assert!(bytes > 0 && bytes <= budget.used() && budget.used() <= LIMIT, "{bytes}, {}", budget.used());
+        let error = computed.keep(labels(), &cx).expect_err("too many histograms").to_string();
+        assert!(error.contains("memory limit of the query reached: rows of a batch needs"), "{error}");
+        assert_eq!(budget.used(), 0);
+    }
+    cx.budget = Budget::unlimited();
+    let mut columns = Columns::with_arguments(&spec, Arguments::constant(&[], 100)).expect("a function");
+    let batch = columns.compute(64, 0, fill, &cx).and_then(|computed| computed.keep(labels(), &cx)).expect("rows");
+    assert_eq!((batch.len(), batch.histograms.len()), (64, 6_400));
+    assert!(batch.held.bytes() > 10 * LIMIT && cx.budget.used() == batch.held.bytes());
 }
 
 /// A row looks at the cancel flag itself: one alone may take long.
