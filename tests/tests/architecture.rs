@@ -10,6 +10,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("query", &["masthead-store"]),
     ("bench", &["masthead-proto", "masthead-store", "masthead-query"]),
     ("tests", &["masthead-proto", "masthead-store", "masthead-query", "masthead-bench"]),
+    ("tests/fuzz", &["masthead-store", "masthead-query"]),
 ];
 
 /// Names that the pure parts of `query` do without.

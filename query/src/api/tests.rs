@@ -109,6 +109,11 @@ async fn a_complete_answer_is_prometheus_own_with_a_header() {
             r#"{"metric":{},"values":[[1700000000,"1"],[1700000060,"2"]]}]}}"#
         )
     );
+    // What Grafana's alerting and its exemplars find out at their start.
+    let ruler = get(&api, "/api/ruler/grafana/api/v1/rules").await;
+    assert!(ruler.status == 404 && ruler.body.contains("page not found"), "{}", ruler.body);
+    let probe = get(&api, "/api/v1/query_exemplars?query=test&start=1700000000000&end=1700003600000").await;
+    assert_eq!((probe.status, probe.body.as_str()), (200, r#"{"status":"success","data":[]}"#));
     let health = get(&api, "/api/v1/query?query=1%2B1&time=4").await;
     assert_eq!(health.body, r#"{"status":"success","data":{"resultType":"scalar","result":[4,"2"]}}"#);
 }

@@ -22,13 +22,19 @@ pub fn run(data: &[u8]) {
     let (Some(first), Some(last)) = (times.iter().min(), times.iter().max()) else { return };
     let (from, to) = (first.wrapping_add(1), last.wrapping_sub(1));
     let mut part = Samples::default();
-    if chunk::decode_range(&of(*first, *last), from, to, &mut part).is_ok() {
-        fits(&part);
+    if chunk::decode_range(&of(*first, *last), from, to, &mut part).is_err() {
+        return;
+    }
+    fits(&part);
+    if times.is_sorted_by(|a, b| a < b) {
         let inside = |time: &Millis| (from..=to).contains(time);
-        let ascends = times.is_sorted_by(|a, b| a < b);
-        if ascends {
-            assert_eq!(part.len(), times.iter().filter(|time| inside(time)).count(), "samples within {from}..={to}");
-        }
+        let whole = samples.timestamps.iter().zip(&samples.values).filter(|(time, _)| inside(time));
+        let floats: Vec<(Millis, u64)> = whole.map(|(time, value)| (*time, value.to_bits())).collect();
+        let given: Vec<(Millis, u64)> =
+            part.timestamps.iter().zip(&part.values).map(|(time, value)| (*time, value.to_bits())).collect();
+        assert_eq!(given, floats, "floats within {from}..={to}");
+        let histograms = samples.histograms.iter().filter(|sample| inside(&sample.timestamp)).count();
+        assert_eq!(part.histograms.len(), histograms, "histograms within {from}..={to}");
     }
 }
 

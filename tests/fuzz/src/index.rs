@@ -70,10 +70,16 @@ async fn read(sound: &Files, index: Vec<u8>) {
         }
     }
     for mut stream in store.select(request(false), allowance()) {
+        let mut last = None;
         while let Some(Ok(batch)) = stream.next().await {
-            drop(batch);
+            for series in &batch.series {
+                assert!(last.as_ref().is_none_or(|last| *last < series.labels), "series do not ascend");
+                last = Some(series.labels.clone());
+            }
         }
     }
+    drop(store);
+    assert_eq!(budget.used(), 0, "memory that nobody holds is not given back");
 }
 
 /// Puts right every checksum that can be found: of the table of contents, the sections it names, postings and series.

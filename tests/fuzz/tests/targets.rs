@@ -10,7 +10,9 @@ use masthead_store::testing::Random;
 const COPIES: usize = 4;
 
 fn found(name: &str) -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("found").join(name);
+    let all = Path::new(env!("CARGO_MANIFEST_DIR")).join("found");
+    assert!(all.is_dir(), "{} is not there", all.display());
+    let folder = all.join(name);
     fs::read_dir(folder)
         .into_iter()
         .flatten()
