@@ -224,6 +224,9 @@ impl Default for Config {
     }
 }
 
+/// The most that `limits.steps` may be: times of so many steps take some 30 MB.
+const STEPS_MAX: usize = 1_000_000;
+
 impl Config {
     /// Reads the arguments of `masthead query` behind the flags of Thanos (see [`flags::thanos::sift`]), with the file they
     /// name. `given` are the same arguments as text: a setting among them wins over the file.
@@ -294,6 +297,9 @@ impl Config {
             if number == 0 {
                 faults.push(format!("{name}: must be greater than 0"));
             }
+        }
+        if self.limits.steps > STEPS_MAX {
+            faults.push(format!("limits.steps: greater than {STEPS_MAX}"));
         }
         if self.limits.query_memory > self.limits.memory {
             faults.push("limits.query-memory: greater than limits.memory".to_owned());

@@ -6,7 +6,7 @@ use masthead_store::histogram::Histogram;
 use masthead_store::samples::HistogramSample;
 use masthead_store::{Reservation, Samples};
 
-use super::batch::{Batch, is_absent, row_bytes};
+use super::batch::{Batch, histogram_bytes, is_absent, row_bytes};
 use super::column::without_reset_hints;
 use super::scan::{Columns, Scratch};
 use super::{Context, Operator, Source, pull};
@@ -29,14 +29,14 @@ impl Subquery {
     }
 
     /// Takes the memory for the samples of `rows`, of as many of them as there are threads at a time: a time and a value each.
-    /// Histograms may have to be copied, each once where several steps in a row share it.
+    /// Histograms may have to be copied.
     fn reserve(&mut self, rows: &Batch, cx: &Context<'_>) -> Result<(), QueryError> {
         let threads = cx.pool.as_ref().map_or(1, |pool| pool.current_num_threads());
         let floats = rows.len().min(threads).saturating_mul(2).saturating_mul(row_bytes(self.grid.count));
         let bytes = rows
             .histograms
-            .chunk_by(|a, b| Arc::ptr_eq(&a.2, &b.2))
-            .map(|run| run.len() * size_of::<HistogramSample>() + run[0].2.size_bytes())
+            .iter()
+            .map(|(.., histogram)| histogram_bytes(histogram))
             .fold(floats, usize::saturating_add);
         if self.held.as_ref().is_none_or(|held| held.bytes() < bytes) {
             self.held = None;

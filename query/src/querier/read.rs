@@ -29,6 +29,17 @@ pub struct Latest {
     pub value: LatestValue,
 }
 
+impl Latest {
+    /// Bytes that it takes in memory, those of a shared histogram included.
+    fn size_bytes(&self) -> usize {
+        let beside = match &self.value {
+            LatestValue::Float(_) => 0,
+            LatestValue::Histogram(histogram) => histogram.size_bytes(),
+        };
+        size_of::<(Labels, Self)>() + beside
+    }
+}
+
 /// A sample of either kind.
 #[derive(Debug, Clone, PartialEq)]
 pub enum LatestValue {
@@ -120,7 +131,7 @@ impl Querier {
                 let mut feed = asking.select(select(matchers, range, choices));
                 while let Some(batch) = feed.next().await? {
                     for (labels, latest) in on_pool(pool, move || latest_of(batch, range)).await?? {
-                        let bytes = labels.size_bytes() + size_of::<(Labels, Latest)>();
+                        let bytes = labels.size_bytes() + latest.size_bytes();
                         if found.insert(labels, latest).is_none() {
                             held.grow(bytes)?;
                         }

@@ -13,8 +13,8 @@ use crate::plan::Timeline;
 /// Bytes of a point, more or less.
 const POINT_BYTES: usize = 40;
 
-/// The times of a timeline as each row of a matrix repeats them: `,[1435781451.781,`. They are few (`api/query.rs` limits the
-/// steps), so their memory is not counted.
+/// The times of a timeline as each row of a matrix repeats them: `,[1435781451.781,`. They are few
+/// (`limits.steps` is bounded), so their memory is not counted.
 pub(super) struct Stamps {
     text: Vec<u8>,
     /// Where the text of each step ends.

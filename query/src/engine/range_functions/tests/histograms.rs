@@ -6,7 +6,7 @@ use masthead_store::histogram::{CounterResetHint, Histogram, Span};
 use masthead_store::samples::HistogramSample;
 
 use super::*;
-use crate::engine::column::{keep_stats, without_reset_hints};
+use crate::engine::column::keep_stats;
 
 /// `count` observations in one bucket.
 fn plain(count: f64) -> Histogram {
@@ -294,18 +294,6 @@ fn instant_selectors_find_either_kind() {
         assert_eq!(at_sixty(&smoothed(time), &[], &alone), (expected, vec![]), "{time} s");
     }
     assert_eq!(at_sixty(&smoothed(45), &[], &samples(&[(20, 1.0)], &[(10, plain(1.0))])).1, [MIXED]);
-}
-
-/// A grid finer than the scrapes sees a histogram several times, but has one copy of it.
-#[test]
-fn hints_are_forgotten_once_a_histogram() {
-    let [a, b] = [1.0, 2.0].map(|count| Arc::new(hinted(count, CounterResetHint::NotReset)));
-    let cells: Vec<_> = (0..).zip([&a, &a, &b, &b, &a]).map(|(step, h)| (0, step, Arc::clone(h))).collect();
-    let found: Vec<_> = without_reset_hints(&cells).collect();
-    assert!(found.iter().all(|(_, histogram)| histogram.counter_reset_hint == CounterResetHint::Unknown));
-    let counts: Vec<_> = found.iter().map(|(step, histogram)| (*step, histogram.count)).collect();
-    assert_eq!(counts, [(0, 1.0), (1, 1.0), (2, 2.0), (3, 2.0), (4, 1.0)]);
-    assert!(Arc::ptr_eq(&found[0].1, &found[1].1) && Arc::ptr_eq(&found[2].1, &found[3].1));
 }
 
 /// Only counts, sums and what is known of resets are left; what was unknown is found in the buckets before they go.
