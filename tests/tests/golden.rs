@@ -30,7 +30,7 @@ fn over_blocks(blocks: &Path, features: &[String], threads: usize) -> Server {
     start(format!("--blocks={}", blocks.display()), features, threads)
 }
 
-///  asked of one file of questions.
+/// What is asked of one file of questions.
 struct Asked {
     /// One for each of [`THREADS`], over the blocks.
     servers: Vec<Server>,

@@ -37,7 +37,7 @@ const NOT_RESET: u8 = 0b0100_0000;
 const SCHEMA_MAX: i32 = 8;
 
 /// Bounds of custom buckets that the samples of a chunk may have together: each has a copy of them.
-const BOUNDS_MAX: usize = 8 << 20;
+const BOUNDS_MAX: usize = 1 << 20;
 
 /// The head of a chunk.
 struct Head {

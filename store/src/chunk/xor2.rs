@@ -68,7 +68,7 @@ pub(super) fn decode(data: &[u8], max_time: Millis, out: &mut Samples) -> Result
     let kept = *decoded.as_ref().unwrap_or(&0);
     out.timestamps.truncate(start + kept);
     out.values.truncate(start + kept);
-    if !starts.changes() && starts.start != 0 {
+    if kept > 0 && !starts.changes() && starts.start != 0 {
         // All samples have the one of the first.
         out.start_timestamps.resize(start, 0);
         out.start_timestamps.resize(start + kept, starts.start);

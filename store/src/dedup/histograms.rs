@@ -20,6 +20,7 @@ pub(super) fn merge(samples: &mut Samples, parts: &[Range<usize>], floats: usize
     sorted.sort_unstable_by(|a, b| order(&all[*a], &all[*b]));
     let first = out.histograms.len();
     let mut float = floats;
+    let mut gone = Vec::new();
     for same_time in sorted.chunk_by(|a, b| all[*a].timestamp == all[*b].timestamp) {
         let winner = &all[same_time[0]];
         float += out.timestamps[float..].partition_point(|time| *time < winner.timestamp);
@@ -27,7 +28,7 @@ pub(super) fn merge(samples: &mut Samples, parts: &[Range<usize>], floats: usize
             if is_stale(out.values[float]) {
                 continue;
             }
-            remove_float(out, float);
+            gone.push(float);
         }
         let last = out.histograms.get(first..).and_then(<[_]>::last);
         let follows = |i: usize| match last {
@@ -45,14 +46,28 @@ pub(super) fn merge(samples: &mut Samples, parts: &[Range<usize>], floats: usize
         out.histograms.push(sample);
     }
     samples.histograms.clear();
+    remove_floats(out, &gone);
 }
 
-fn remove_float(out: &mut Samples, at: usize) {
-    out.timestamps.remove(at);
-    out.values.remove(at);
-    if !out.start_timestamps.is_empty() {
-        out.start_timestamps.remove(at);
+/// Takes out the floats at these places, which ascend.
+fn remove_floats(out: &mut Samples, gone: &[usize]) {
+    let Some(first) = gone.first().copied() else { return };
+    let mut kept = first;
+    let mut gone = gone.iter().peekable();
+    for i in first..out.timestamps.len() {
+        if gone.next_if_eq(&&i).is_some() {
+            continue;
+        }
+        out.timestamps[kept] = out.timestamps[i];
+        out.values[kept] = out.values[i];
+        if let Some(start) = out.start_timestamps.get(i).copied() {
+            out.start_timestamps[kept] = start;
+        }
+        kept += 1;
     }
+    out.timestamps.truncate(kept);
+    out.values.truncate(kept);
+    out.start_timestamps.truncate(kept);
 }
 
 /// For a sample that follows another one than the one that its hint is about.

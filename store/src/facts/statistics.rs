@@ -77,29 +77,30 @@ impl Statistics {
         self.series = self.series.saturating_add(other.series);
         self.label_pairs = self.label_pairs.saturating_add(other.label_pairs);
         self.chunks = self.chunks.saturating_add(other.chunks);
-        merge(&mut self.series_by_metric, other.series_by_metric, u64::saturating_add);
-        merge(&mut self.values_by_label, other.values_by_label, u64::max);
-        merge(&mut self.bytes_by_label, other.bytes_by_label, u64::saturating_add);
-        merge(&mut self.series_by_pair, other.series_by_pair, u64::saturating_add);
+        self.series_by_metric.extend(other.series_by_metric);
+        self.values_by_label.extend(other.values_by_label);
+        self.bytes_by_label.extend(other.bytes_by_label);
+        self.series_by_pair.extend(other.series_by_pair);
     }
 
-    fn truncate(&mut self, limit: usize) {
-        for list in
-            [&mut self.series_by_metric, &mut self.values_by_label, &mut self.bytes_by_label, &mut self.series_by_pair]
-        {
-            list.truncate(limit);
-        }
+    /// Joins the counts of each name and cuts the lists, once all heads are added.
+    fn settle(&mut self, limit: usize) {
+        settle(&mut self.series_by_metric, limit, u64::saturating_add);
+        settle(&mut self.values_by_label, limit, u64::max);
+        settle(&mut self.bytes_by_label, limit, u64::saturating_add);
+        settle(&mut self.series_by_pair, limit, u64::saturating_add);
     }
 }
 
-fn merge(list: &mut Vec<Count>, other: Vec<Count>, join: impl Fn(u64, u64) -> u64) {
+fn settle(list: &mut Vec<Count>, limit: usize, join: impl Fn(u64, u64) -> u64) {
     let mut all: BTreeMap<Box<str>, u64> = BTreeMap::new();
-    for Count { name, count } in list.drain(..).chain(other) {
+    for Count { name, count } in list.drain(..) {
         all.entry(name).and_modify(|have| *have = join(*have, count)).or_insert(count);
     }
     list.extend(all.into_iter().map(|(name, count)| Count { name, count }));
     // Stable: equal counts stay in the order of names.
     list.sort_by_key(|entry| std::cmp::Reverse(entry.count));
+    list.truncate(limit);
 }
 
 /// What tells one head from another once replica labels are gone: label sets and tenant.
@@ -114,7 +115,7 @@ pub fn fold(facts: Facts, limit: usize, replica_labels: &[Box<str>]) -> (Statist
     let mut sum = Statistics::default();
     let (heads, held) = heads(facts);
     distinct(heads, replica_labels).into_iter().for_each(|head| sum.add(head));
-    sum.truncate(limit);
+    sum.settle(limit);
     (sum, held)
 }
 
@@ -127,7 +128,7 @@ pub fn by_tenant(facts: Facts, limit: usize, replica_labels: &[Box<str>]) -> (Ve
         sum.add(head);
     }
     let named = tenants.into_iter().map(|(tenant, mut sum)| {
-        sum.truncate(limit);
+        sum.settle(limit);
         Statistics { tenant, ..sum }
     });
     (named.collect(), held)

@@ -7,6 +7,7 @@
 use masthead_proto::prometheus as proto;
 use prost::Message as _;
 
+use super::MATCHERS_BYTES_MAX;
 use crate::chunk;
 use crate::dedup::{self, Scratch, TimeRange};
 use crate::error::StoreError;
@@ -17,7 +18,7 @@ use crate::samples::{HistogramSample, Samples};
 use crate::series::{Chunk, Encoding, Series};
 
 /// Bytes of a request, at most, compressed or not (decodeReadLimit in storage/remote/codec.go).
-pub const REQUEST_BYTES_MAX: usize = 32 << 20;
+pub const REQUEST_BYTES_MAX: usize = 4 << 20;
 /// Samples of the answer to a query, at most (`storage.remote.read-sample-limit`).
 pub const SAMPLES_MAX: usize = 50_000_000;
 /// Bytes of a frame that holds more than one chunk, at most (`storage.remote.read-max-bytes-in-frame`).
@@ -54,6 +55,9 @@ pub enum AnswerForm {
     Chunks,
 }
 
+/// Types of answers that an error lists.
+const TYPES_SHOWN_MAX: usize = 16;
+
 /// Why a request cannot be answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RequestFault {
@@ -81,7 +85,8 @@ impl ReadRequest {
             return Err(malformed(format!("{} queries in a request, at most {QUERIES_MAX}", request.queries.len())));
         }
         let answer = answer_form(&request.accepted_response_types).map_err(malformed)?;
-        let queries = request.queries.iter().map(ReadQuery::of).collect::<Result<_, _>>();
+        let mut bytes = 0;
+        let queries = request.queries.iter().map(|query| ReadQuery::of(query, &mut bytes)).collect::<Result<_, _>>();
         Ok(Self { queries: queries.map_err(RequestFault::Matcher)?, answer })
     }
 }
@@ -95,7 +100,7 @@ fn answer_form(accepted: &[i32]) -> Result<AnswerForm, String> {
         Some(ResponseType::StreamedXorChunks) => Ok(AnswerForm::Chunks),
         None if accepted.is_empty() => Ok(AnswerForm::Samples),
         None => {
-            let accepted: Vec<_> = accepted.iter().map(ToString::to_string).collect();
+            let accepted: Vec<_> = accepted.iter().take(TYPES_SHOWN_MAX).map(ToString::to_string).collect();
             Err(format!(
                 "server does not support any of the requested response types: [{}]; supported: map[SAMPLES:{{}} \
                  STREAMED_XOR_CHUNKS:{{}}]",
@@ -106,9 +111,10 @@ fn answer_form(accepted: &[i32]) -> Result<AnswerForm, String> {
 }
 
 impl ReadQuery {
-    fn of(query: &proto::Query) -> Result<Self, String> {
+    /// `bytes` counts what the matchers of the request take.
+    fn of(query: &proto::Query, bytes: &mut usize) -> Result<Self, String> {
         use proto::label_matcher::Type;
-        let matcher = |matcher: &proto::LabelMatcher| {
+        let mut matcher = |matcher: &proto::LabelMatcher| {
             let op = match Type::try_from(matcher.r#type) {
                 Ok(Type::Eq) => MatchOp::Equal,
                 Ok(Type::Neq) => MatchOp::NotEqual,
@@ -116,10 +122,15 @@ impl ReadQuery {
                 Ok(Type::Nre) => MatchOp::NotRegex,
                 Err(_) => return Err("invalid matcher type".to_owned()),
             };
-            Matcher::new(&matcher.name, op, &matcher.value)
+            let matcher = Matcher::new(&matcher.name, op, &matcher.value)?;
+            *bytes += matcher.size_bytes();
+            match *bytes > MATCHERS_BYTES_MAX {
+                true => Err("the matchers of the request are too large together".to_owned()),
+                false => Ok(matcher),
+            }
         };
         let range = TimeRange { min_time: query.start_timestamp_ms, max_time: query.end_timestamp_ms };
-        Ok(Self { matchers: query.matchers.iter().map(matcher).collect::<Result<_, _>>()?, range })
+        Ok(Self { matchers: query.matchers.iter().map(&mut matcher).collect::<Result<_, _>>()?, range })
     }
 }
 
@@ -274,8 +285,15 @@ fn histogram(sample: &HistogramSample) -> proto::Histogram {
         custom_values: histogram.custom_bounds.clone(),
         ..Default::default()
     };
+    // Who reads integers checks that they add up (Histogram.Validate in model/histogram/histogram.go).
+    let buckets = histogram.positive_buckets.iter().chain(&histogram.negative_buckets);
+    let total = buckets.sum::<f64>() + histogram.zero_count;
+    let adds_up = match histogram.sum.is_nan() {
+        true => total <= histogram.count || histogram.is_stale(),
+        false => total == histogram.count,
+    };
     let integers = (
-        whole(histogram.count).filter(|_| !histogram.has_custom_bounds()),
+        whole(histogram.count).filter(|_| adds_up && !histogram.has_custom_bounds()),
         whole(histogram.zero_count),
         deltas(&histogram.negative_buckets),
         deltas(&histogram.positive_buckets),
@@ -356,7 +374,7 @@ mod tests {
         for bytes in [&b""[..], b"\xff\xff\xff\xff\xff\xff\xff", b"\x05hello"] {
             assert_eq!(ReadRequest::decode(bytes), corrupt, "{bytes:?}");
         }
-        let too_large = RequestFault::Malformed("snappy: decoded length 33554433 exceeds limit 33554432".into());
+        let too_large = RequestFault::Malformed("snappy: decoded length 33554433 exceeds limit 4194304".into());
         assert_eq!(ReadRequest::decode(b"\x81\x80\x80\x10"), Err(too_large));
         let broken = snap::raw::Encoder::new().compress_vec(b"\x0a\x05ab").unwrap();
         assert!(

@@ -14,8 +14,8 @@ use super::frame::Reader;
 use super::{Asked, Call, frame, shortcomings};
 use crate::budget::Reservation;
 use crate::fanout::{Feed, fan_out};
-use crate::labels::Labels;
 use crate::series::Series;
+use crate::shard::Shard;
 
 /// Series a frame, at most, whatever the caller asks for.
 const BATCH_MAX: usize = 256;
@@ -41,7 +41,7 @@ impl ServerStreamingService<SeriesRequest> for Call {
 struct Answering {
     feed: Feed,
     /// Keeps a caller's shard; None: everything.
-    shard: Option<ShardInfo>,
+    shard: Option<Shard>,
     batch: usize,
     reader: Reader,
     /// Whether anything that is missing fails the call.
@@ -69,7 +69,7 @@ impl Call {
         }
         let answering = Answering {
             feed: fan_out(&self.stores(), Arc::new(select), &self.budget(), &self.fan_out()),
-            shard: request.shard_info.filter(|shard| shard.total_shards > 0),
+            shard: request.shard_info.and_then(shard_of),
             batch: usize::try_from(request.response_batch_size).unwrap_or(0).clamp(1, BATCH_MAX),
             reader,
             abort: request.partial_response_disabled
@@ -100,7 +100,7 @@ fn next_frames(mut state: Answering) -> NextFrames {
                 let wanted: Vec<&Series> = batch
                     .series
                     .iter()
-                    .filter(|series| shard.is_none_or(|shard| in_shard(&series.labels, shard)))
+                    .filter(|series| shard.is_none_or(|shard| shard.holds(&series.labels)))
                     .take(state.left)
                     .collect();
                 state.left -= wanted.len();
@@ -130,15 +130,9 @@ fn next_frames(mut state: Answering) -> NextFrames {
     .boxed()
 }
 
-/// Whether a series is of the caller's shard: xxhash64 over the kept labels, each name and value followed by 0xff
-/// (pkg/store/storepb/shard_info.go of Thanos).
-fn in_shard(labels: &Labels, shard: &ShardInfo) -> bool {
-    let mut hash = xxhash_rust::xxh64::Xxh64::new(0);
-    for (name, value) in labels.iter().filter(|(name, _)| shard.labels.iter().any(|label| label == name) == shard.by) {
-        hash.update(name.as_bytes());
-        hash.update(&[0xff]);
-        hash.update(value.as_bytes());
-        hash.update(&[0xff]);
-    }
-    hash.digest() % shard.total_shards as u64 == shard.shard_index as u64
+/// The part of all series that a caller wants; None where it wants all. One that there is not holds nothing.
+fn shard_of(info: ShardInfo) -> Option<Shard> {
+    let total = u64::try_from(info.total_shards).ok().filter(|total| *total > 0)?;
+    let index = u64::try_from(info.shard_index).unwrap_or(u64::MAX);
+    Some(Shard { index, total, by: info.by, labels: info.labels.into_iter().map(Into::into).collect() })
 }

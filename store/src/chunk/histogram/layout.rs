@@ -210,7 +210,8 @@ fn write_zero_threshold(out: &mut BitWriter, threshold: f64) {
 /// Whole thousandths up to 2^25 - 2 take less than a float.
 fn write_bound(out: &mut BitWriter, bound: f64) {
     let thousandths = (bound * 1000.0).round();
-    if (0.0..=33_554_430.0).contains(&thousandths) && (thousandths / 1000.0).to_bits() == bound.to_bits() {
+    let is_small = (0.0..=33_554_430.0).contains(&thousandths);
+    if is_small && ((thousandths as u64) as f64 / 1000.0).to_bits() == bound.to_bits() {
         out.put_varbit_uint(thousandths as u64 + 1);
     } else {
         out.put(0, 1);
