@@ -73,7 +73,7 @@ struct Route {
     path: &'static str,
     /// The methods that it takes, as the header `Allow` names them.
     methods: &'static str,
-    /// Whether it answers with data, so that it is not served before all is ready, and is logged and counted by this name.
+    /// Whether it answers with data, so that it is logged and counted by this name.
     data: Option<&'static str>,
     handler: Handler,
 }
@@ -114,6 +114,16 @@ const fn other(path: &'static str, methods: &'static str, handler: Handler) -> R
 
 /// Where the API lies.
 const API_PREFIX: &str = "/api/v1/";
+
+/// Paths of the API that are served before all is ready: they tell how far it is.
+const EARLY: &[&str] = &["/api/v1/status/walreplay", "/api/v1/notifications", "/api/v1/stores"];
+
+impl Route {
+    /// Whether it is not served before all is ready.
+    fn waits(&self) -> bool {
+        self.data.is_some() || (self.path.starts_with(API_PREFIX) && !EARLY.contains(&self.path))
+    }
+}
 
 /// Every endpoint.
 const ROUTES: &[Route] = &[
@@ -347,7 +357,7 @@ pub async fn serve(api: Arc<Api>, request: http::Request<Body>) -> Response {
 }
 
 async fn answer(api: &Api, route: &Route, call: &Call) -> Reply {
-    if route.data.is_some() && !api.ready.load(Ordering::Relaxed) {
+    if route.waits() && !api.ready.load(Ordering::Relaxed) {
         let mut reply = status::text(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable");
         let stopping = if api.stopping.load(Ordering::Relaxed) { "true" } else { "false" };
         reply.headers.insert("x-prometheus-stopping", HeaderValue::from_static(stopping));

@@ -608,12 +608,15 @@ async fn deduplication_is_chosen_by_flag_and_parameter() {
 async fn before_all_is_ready_no_data_is_served() {
     let api = api_over(vec![Arc::new(east())], |_| {});
     api.ready.store(false, Ordering::Relaxed);
-    for path in ["/-/ready", "/api/v1/query?query=1", "/api/v1/labels"] {
+    let buildinfo = "/api/v1/status/buildinfo";
+    for path in ["/-/ready", "/api/v1/query?query=1", "/api/v1/labels", buildinfo, "/api/v1/features"] {
         let got = get(&api, path).await;
         assert_eq!((got.status, got.body.as_str()), (503, "Service Unavailable"), "{path}");
     }
     assert_eq!(get(&api, "/api/v1/query?query=1").await.header("x-prometheus-stopping"), "false");
-    assert_eq!(get(&api, "/api/v1/status/buildinfo").await.status, 200);
+    for path in ["/-/healthy", "/api/v1/stores", "/api/v1/status/walreplay"] {
+        assert_eq!(get(&api, path).await.status, 200, "{path}");
+    }
 }
 
 #[tokio::test]
