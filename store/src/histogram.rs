@@ -6,7 +6,8 @@
 //! # Invariants
 //!
 //! - Schemas are -4..=8 (exponential) or [`CUSTOM_SCHEMA`]; spans are as long as there are buckets, and no offset but the first
-//!   is negative. Decoders see to it ([`Histogram::validate`]). Where it does not hold, nothing panics.
+//!   is negative. Decoders see to schemas and lengths; bounds, signs and first offsets are as they came, and
+//!   [`Histogram::validate`] judges them. Where something does not hold, nothing panics.
 //! - Layouts are not canonical: empty buckets and spans of length 0 may be there, until [`Histogram::compact`].
 
 mod bounds;

@@ -127,15 +127,22 @@ impl Batches {
         held.grow(chunks.len() * size_of::<Chunk>())?;
         let mut chunks: Vec<Option<Chunk>> = chunks.into_iter().map(Some).collect();
         if !opened.tombstones.is_empty() {
-            let mut at = 0;
+            let (mut at, mut more) = (0, 0);
             for entry in entries {
                 let deleted = opened.tombstones.of(entry.series);
                 let own = &mut chunks[at..at + entry.chunks.len()];
                 at += entry.chunks.len();
                 if !deleted.is_empty() {
-                    own.iter_mut().try_for_each(|chunk| delete(chunk, deleted))?;
+                    for chunk in own {
+                        let size = |chunk: &Option<Chunk>| chunk.as_ref().map_or(0, |chunk| chunk.data.len());
+                        let before = size(chunk);
+                        delete(chunk, deleted)?;
+                        // What is left of integer histograms is written as floats.
+                        more += size(chunk).saturating_sub(before);
+                    }
                 }
             }
+            held.grow(more)?;
         }
         Ok((chunks, held))
     }
