@@ -113,7 +113,7 @@ fn is_clear_of_gaps(question: &Question) -> bool {
         Times::Instant(time) => Timeline::instant(time),
         Times::Range { start, end, step } => Timeline { start, step, count: ((end - start) / step + 1) as usize },
     };
-    let features = Features { experimental_functions: true, extended_range_selectors: true, fill_modifiers: true };
+    let features = Features::ALL;
     let parse = ParseOptions { features, ..ParseOptions::default() };
     let end = match question.times {
         Times::Range { end, .. } => Some(end),

@@ -17,7 +17,7 @@ use super::extended;
 use super::lanes::Levels;
 use super::notes::Notes;
 use super::window::{Step, Window};
-pub(super) use histogram_rate::{add, subtract};
+pub(super) use histogram_rate::{add, is_gauge, subtract};
 pub(super) use mixed::count_marks_from;
 pub(super) use rate::Memo;
 

@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn most_expressions_are_valid_and_broken_ones_are_not() {
         use masthead_query::promql::{Features, ParseOptions, parse};
-        let features = Features { experimental_functions: true, extended_range_selectors: true, fill_modifiers: true };
+        let features = Features::ALL;
         let options = ParseOptions { features, ..ParseOptions::default() };
         let valid = |text: String| usize::from(parse(&text, &options).is_ok());
         let whole: usize = (0..2_000).map(|seed| valid(Grammar::new(seed, NEW).expression())).sum();

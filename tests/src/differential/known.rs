@@ -226,7 +226,7 @@ pub fn reason(
     if let Some(known) = KNOWN.iter().find(|known| minor < known.since && (known.holds)(&seen)) {
         return Some(known.name);
     }
-    let features = Features { experimental_functions: true, extended_range_selectors: true, fill_modifiers: true };
+    let features = Features::ALL;
     let expr = parse(&question.query, &ParseOptions { features, ..ParseOptions::default() }).ok()?;
     FAULTS.iter().find(|fault| any(&expr, |part| (fault.holds)(&seen, part))).map(|fault| fault.name)
 }

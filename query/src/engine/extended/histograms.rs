@@ -9,7 +9,7 @@ use masthead_store::samples::HistogramSample;
 
 use crate::engine::column::{Cell, Histograms};
 use crate::engine::notes::{Finding, Findings};
-use crate::engine::range_functions::{add, count_marks_from, subtract};
+use crate::engine::range_functions::{add, count_marks_from, is_gauge, subtract};
 use crate::engine::window::{Step, Window};
 use crate::promql::ast::RangeExtension;
 
@@ -143,10 +143,6 @@ impl Ends {
         }
         Some(risen)
     }
-}
-
-fn is_gauge(histogram: &Histogram) -> bool {
-    histogram.counter_reset_hint == CounterResetHint::Gauge
 }
 
 /// What lies between two samples at `time`, bucket by bucket. A counter that is reset between them is taken to rise from

@@ -150,7 +150,7 @@ fn empty_like(histogram: &Histogram) -> Histogram {
     Histogram { schema: *schema, custom_bounds: custom_bounds.clone(), ..Histogram::default() }
 }
 
-fn is_gauge(histogram: &Histogram) -> bool {
+pub(in crate::engine) fn is_gauge(histogram: &Histogram) -> bool {
     histogram.counter_reset_hint == CounterResetHint::Gauge
 }
 
