@@ -259,12 +259,15 @@ fn delta_change(bits: Bits<'_>, at: usize, ahead: u64) -> (i64, u32) {
 
 #[cold]
 fn broken(at: usize, bits: Bits<'_>, sample: usize, count: usize) -> StoreError {
-    let what = if at > bits.len() {
-        "ends too early"
-    } else {
-        "has an impossible window or a time not later than the one before"
-    };
-    corrupt(what, sample, count)
+    corrupt(fault(at, bits), sample, count)
+}
+
+/// What is wrong with bits in which position `at` cannot be.
+pub(super) fn fault(at: usize, bits: Bits<'_>) -> &'static str {
+    match at > bits.len() {
+        true => "ends too early",
+        false => "has an impossible window or a time not later than the one before",
+    }
 }
 
 #[cold]

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::bits::{BitWriter, Bits, WINDOW, unzigzag};
 use super::start_times::{StartTimes, StartTimesWriter};
-use super::xor::{ValueWriter, Window, run_ends_by, sample_count};
+use super::xor::{ValueWriter, Window, fault, run_ends_by, sample_count};
 use crate::error::StoreError;
 use crate::samples::{STALE_BITS, Samples, is_stale};
 use crate::series::Millis;
@@ -240,12 +240,7 @@ impl Value {
 
 #[cold]
 fn broken(at: usize, bits: Bits<'_>, sample: usize, count: usize) -> StoreError {
-    let what = if at > bits.len() {
-        "ends too early"
-    } else {
-        "has an impossible window or a time not later than the one before"
-    };
-    corrupt(what, sample, count)
+    corrupt(fault(at, bits), sample, count)
 }
 
 #[cold]
