@@ -23,6 +23,33 @@ const PARALLEL: &[&str] = &["query/src/engine/mod.rs", "query/src/engine/scan", 
 const VOCABULARY: &[&str] =
     &["AggregateOp", "BinaryOp", "Cardinality", "Matching", "RangeExtension", "Span", "UnaryOp", "ValueType"];
 
+/// The modules of the scan from the ground up; each may name those before it.
+const SCAN: &[&str] = &[
+    "notes",
+    "starts",
+    "times",
+    "window",
+    "range_functions/combine",
+    "range_functions/mixed",
+    "range_functions/neighbours",
+    "range_functions/over_time",
+    "range_functions/rate",
+    "range_functions/regression",
+    "range_functions/histogram_rate",
+    "range_functions/histogram_sums",
+    "range_functions/extended",
+    "range_functions/extended_histograms",
+    "lanes",
+    "marks",
+    "column",
+    "slide",
+    "lookup",
+    "range_functions",
+    "kernel",
+    "columns",
+    "hints",
+];
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
@@ -150,6 +177,42 @@ fn the_syntax_tree_ends_in_the_plan() {
         }
     }
     fail_on(offences, "the syntax tree is used outside of promql and plan");
+}
+
+/// Kernels know the window alone, and what slides it knows no table of kernels: nothing in the scan imports upwards.
+#[test]
+fn the_scan_has_no_circles() {
+    const FOLDER: &str = "query/src/engine/scan/";
+    let mut offences = Vec::new();
+    let mut seen = Vec::new();
+    for (name, text) in sources(FOLDER) {
+        let module = name.strip_prefix(FOLDER).expect("below the folder").trim_end_matches(".rs");
+        if module == "tests" || module.contains("/tests") {
+            continue;
+        }
+        let Some(floor) = SCAN.iter().position(|known| *known == module) else {
+            offences.push(format!("{name}: on no floor"));
+            continue;
+        };
+        seen.push(SCAN[floor]);
+        for other in &SCAN[floor..] {
+            let path = format!("{}::", other.rsplit('/').next().expect("a name"));
+            let is_child = |other: &str| other.strip_prefix(module).is_some_and(|rest| rest.starts_with('/'));
+            let found = text.match_indices(&path).map(|(at, _)| at);
+            let whole = found.filter(|at| !text[..*at].ends_with(|c: char| c.is_alphanumeric() || c == '_'));
+            offences.extend(whole.filter(|_| !is_child(other)).map(|at| format!("{name}:{}: {path}", line(&text, at))));
+        }
+        // What the operator above holds by itself.
+        for above in ["super::super", "scan::{", "super::{self", "super::*"] {
+            offences.extend(text.match_indices(above).map(|(at, _)| format!("{name}:{}: {above}", line(&text, at))));
+        }
+        let own =
+            text.match_indices("super::").filter(|(at, path)| text[at + path.len()..].starts_with(char::is_uppercase));
+        offences.extend(own.map(|(at, _)| format!("{name}:{}: a name of the module above", line(&text, at))));
+    }
+    offences
+        .extend(SCAN.iter().filter(|module| !seen.contains(module)).map(|module| format!("{module}: no such file")));
+    fail_on(offences, "the scan imports upwards");
 }
 
 /// The rules above see what they should see.

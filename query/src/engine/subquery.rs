@@ -7,8 +7,8 @@ use masthead_store::samples::HistogramSample;
 use masthead_store::{Reservation, Samples};
 
 use super::batch::{Batch, histogram_bytes, is_absent, row_bytes};
-use super::column::without_reset_hints;
-use super::scan::{Columns, Scratch};
+use super::scan::columns::{Columns, Scratch};
+use super::scan::hints::without_reset_hints;
 use super::{Context, Operator, Source, pull};
 use crate::error::QueryError;
 use crate::plan::{Timeline, node};

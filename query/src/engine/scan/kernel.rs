@@ -2,14 +2,19 @@
 
 use std::sync::atomic::AtomicBool;
 
-use super::Scratch;
+use masthead_store::Samples;
+
+use super::column::{Column, Prepared};
+use super::lanes::Levels;
+use super::lookup;
+use super::marks::Marks;
+use super::notes::Notes;
+use super::range_functions::{self, RangeFunction, StartTimestamps};
+use super::slide::{Kernels, slide_mixed};
+use super::times::WindowTimes;
+use super::window::HistogramCells;
 use crate::engine::arguments::Arguments;
 use crate::engine::batch::ABSENT;
-use crate::engine::column::{Column, HistogramCells, Marks, WindowTimes, slide_mixed};
-use crate::engine::lanes::Levels;
-use crate::engine::lookup;
-use crate::engine::notes::Notes;
-use crate::engine::range_functions::{self, Kernels, RangeFunction, StartTimestamps};
 use crate::error::QueryError;
 use crate::go_math;
 use crate::plan::{ScanFunction, ScanSpec};
@@ -89,16 +94,15 @@ impl Kernel {
         }
     }
 
-    /// Computes all steps of the column in `scratch`, which is settled. Once `cancelled`, it may stop anywhere.
+    /// Computes all steps of the column, which is settled. Once `cancelled`, it may stop anywhere.
     pub(super) fn compute(
         &self,
-        scratch: &mut Scratch,
+        (samples, prepared): (&Samples, &mut Prepared),
         args: &Arguments,
         cancelled: &AtomicBool,
         out: &mut [f64],
         beside: &mut Beside,
     ) {
-        let Scratch { samples, prepared, .. } = scratch;
         let Beside { notes, histograms: cells } = beside;
         let marks = if let Kind::Range(function, _) = &self.kind { function.marks } else { Marks::None };
         prepared.mark(marks, samples, self.with_start_timestamps);

@@ -11,6 +11,7 @@ use masthead_store::{Budget, Lane, SeriesBatch, chunk};
 use super::*;
 use crate::annotations::{Annotations, Place, Severity};
 use crate::engine::SampleLimit;
+use crate::engine::arguments::Arguments;
 use crate::plan::{Names, ScanFunction, Timeline};
 
 /// Batches that are there already.

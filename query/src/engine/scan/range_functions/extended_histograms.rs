@@ -7,22 +7,22 @@ use masthead_store::Millis;
 use masthead_store::histogram::{CounterResetHint, Histogram};
 use masthead_store::samples::HistogramSample;
 
-use crate::engine::column::{Cell, Histograms};
-use crate::engine::notes::{Finding, Findings};
-use crate::engine::range_functions::{add, count_marks_from, is_gauge, subtract};
-use crate::engine::window::{Step, Window};
+use super::combine::{add, is_gauge, subtract};
+use super::mixed::count_marks_from;
+use crate::engine::scan::notes::{Finding, Findings};
+use crate::engine::scan::window::{Cell, Histograms, Step, Window};
 use crate::promql::ast::RangeExtension;
 
-pub(in crate::engine) fn rate(window: &Window<'_>, histograms: &Histograms<'_>, step: &mut Step<'_>) -> Cell {
+pub(super) fn rate(window: &Window<'_>, histograms: &Histograms<'_>, step: &mut Step<'_>) -> Cell {
     let per = step.range_seconds;
     change(window, histograms, step, true, |change| change.div(per))
 }
 
-pub(in crate::engine) fn increase(window: &Window<'_>, histograms: &Histograms<'_>, step: &mut Step<'_>) -> Cell {
+pub(super) fn increase(window: &Window<'_>, histograms: &Histograms<'_>, step: &mut Step<'_>) -> Cell {
     change(window, histograms, step, true, |_| {})
 }
 
-pub(in crate::engine) fn delta(window: &Window<'_>, histograms: &Histograms<'_>, step: &mut Step<'_>) -> Cell {
+pub(super) fn delta(window: &Window<'_>, histograms: &Histograms<'_>, step: &mut Step<'_>) -> Cell {
     change(window, histograms, step, false, |_| {})
 }
 
@@ -174,7 +174,7 @@ fn interpolate(
 
 /// Counts marks from the newest sample at or before the left end on; of either kind, but only one
 /// (promql/functions.go, pickFirstSampleIndices).
-pub(in crate::engine) fn count_marks(window: &Window<'_>, histograms: &Histograms<'_>, _: &mut Step<'_>) -> Cell {
+pub(super) fn count_marks(window: &Window<'_>, histograms: &Histograms<'_>, _: &mut Step<'_>) -> Cell {
     let (times, samples) = (window.timestamps, histograms.samples);
     let float = times.partition_point(|time| *time <= window.start);
     let histogram = samples.partition_point(|sample| sample.timestamp <= window.start);
@@ -193,11 +193,7 @@ pub(in crate::engine) fn count_marks(window: &Window<'_>, histograms: &Histogram
 }
 
 /// An instant selector that is smoothed: the histogram there, else what lies between its neighbours, else the one before.
-pub(in crate::engine) fn smoothed_instant(
-    window: &Window<'_>,
-    histograms: &Histograms<'_>,
-    step: &mut Step<'_>,
-) -> Cell {
+pub(super) fn smoothed_instant(window: &Window<'_>, histograms: &Histograms<'_>, step: &mut Step<'_>) -> Cell {
     if !window.values.is_empty() {
         step.notes.find(Finding::MixedWithFloats);
         return Cell::Absent;

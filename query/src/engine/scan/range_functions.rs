@@ -2,6 +2,9 @@
 //!
 //! Kernels follow upstream (promql/functions.go) operation by operation, so that results have the same bits.
 
+mod combine;
+pub(super) mod extended;
+mod extended_histograms;
 mod histogram_rate;
 mod histogram_sums;
 mod mixed;
@@ -12,27 +15,9 @@ mod regression;
 #[cfg(test)]
 mod tests;
 
-use super::column::{Column, Marks, MixedKernel, slide};
-use super::extended;
 use super::lanes::Levels;
-use super::notes::Notes;
-use super::window::{Step, Window};
-pub(super) use histogram_rate::{add, is_gauge, subtract};
-pub(super) use mixed::count_marks_from;
-pub(super) use rate::Memo;
-
-/// Computes all steps of a column.
-pub(super) type Run = fn(&mut Column<'_>, &mut Notes, &mut [f64]);
-
-/// A function, as it is computed for what a column holds.
-pub(super) struct Kernels {
-    /// Slides over a column of floats alone.
-    pub(super) run: Run,
-    /// Computes a window of floats, in a column that has histograms too.
-    pub(super) floats: fn(&Window<'_>, &mut Step<'_>) -> f64,
-    /// Computes a window that has histograms. None: its floats count alone, and an info tells so.
-    pub(super) mixed: Option<MixedKernel>,
-}
+use super::marks::Marks;
+use super::slide::{Kernels, slide};
 
 /// A row of the table.
 pub(super) struct RangeFunction {
@@ -101,7 +86,7 @@ macro_rules! kernels {
 }
 
 /// An instant selector that is smoothed.
-pub(super) static SMOOTHED: Kernels = kernels!(extended::smoothed_instant, extended::histograms::smoothed_instant);
+pub(super) static SMOOTHED: Kernels = kernels!(extended::smoothed_instant, extended_histograms::smoothed_instant);
 
 /// All functions, by name.
 pub(super) static RANGE_FUNCTIONS: &[RangeFunction] = &[
@@ -110,10 +95,10 @@ pub(super) static RANGE_FUNCTIONS: &[RangeFunction] = &[
         marks: Marks::Changes,
         ..RangeFunction::plain("changes", kernels!(neighbours::count_marks, mixed::count_marks))
     }
-    .extended(kernels!(extended::count_marks, extended::histograms::count_marks)),
+    .extended(kernels!(extended::count_marks, extended_histograms::count_marks)),
     RangeFunction::plain("count_over_time", kernels!(over_time::count, mixed::count)),
     RangeFunction::gauge("delta", kernels!(rate::delta, histogram_rate::delta))
-        .extended(kernels!(extended::delta, extended::histograms::delta)),
+        .extended(kernels!(extended::delta, extended_histograms::delta)),
     RangeFunction::gauge("deriv", kernels!(regression::deriv)),
     RangeFunction::plain(
         "double_exponential_smoothing",
@@ -122,7 +107,7 @@ pub(super) static RANGE_FUNCTIONS: &[RangeFunction] = &[
     RangeFunction::plain("first_over_time", kernels!(over_time::first, mixed::first)),
     RangeFunction::gauge("idelta", kernels!(neighbours::idelta, histogram_rate::idelta)),
     RangeFunction::counter("increase", Marks::Resets, kernels!(rate::increase, histogram_rate::increase))
-        .extended(kernels!(extended::increase, extended::histograms::increase)),
+        .extended(kernels!(extended::increase, extended_histograms::increase)),
     RangeFunction::counter("irate", Marks::Resets, kernels!(neighbours::irate, histogram_rate::irate)),
     RangeFunction::plain("last_over_time", kernels!(over_time::last, mixed::last)),
     RangeFunction::plain("mad_over_time", kernels!(over_time::mad)),
@@ -132,12 +117,12 @@ pub(super) static RANGE_FUNCTIONS: &[RangeFunction] = &[
     RangeFunction::plain("present_over_time", kernels!(over_time::present, mixed::present)),
     RangeFunction::plain("quantile_over_time", kernels!(over_time::quantile)),
     RangeFunction::counter("rate", Marks::Resets, kernels!(rate::rate, histogram_rate::rate))
-        .extended(kernels!(extended::rate, extended::histograms::rate)),
+        .extended(kernels!(extended::rate, extended_histograms::rate)),
     RangeFunction {
         start_timestamps: StartTimestamps::CountedAlways,
         ..RangeFunction::counter("resets", Marks::CountedResets, kernels!(neighbours::count_marks, mixed::count_marks))
     }
-    .extended(kernels!(extended::count_marks, extended::histograms::count_marks)),
+    .extended(kernels!(extended::count_marks, extended_histograms::count_marks)),
     RangeFunction::plain("stddev_over_time", kernels!(over_time::stddev)),
     RangeFunction::plain("stdvar_over_time", kernels!(over_time::stdvar)),
     RangeFunction::plain("sum_over_time", kernels!(over_time::sum, histogram_sums::sum)),

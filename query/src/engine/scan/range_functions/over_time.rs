@@ -1,6 +1,6 @@
 //! `avg_over_time` and its kin: functions of the values of a window, whatever their neighbours.
 
-use crate::engine::window::{Step, Window};
+use crate::engine::scan::window::{Step, Window};
 use crate::engine::{kahan, quantile};
 
 /// Mean: directly as long as the sum is finite, then incrementally (promql/functions.go, funcAvgOverTime).

@@ -9,7 +9,7 @@
 use masthead_store::samples::{Rise, Run};
 use masthead_store::{Millis, Samples};
 
-use super::column::started_anew;
+use super::starts::started_anew;
 
 /// How values compare with their neighbours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

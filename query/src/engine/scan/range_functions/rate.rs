@@ -3,7 +3,7 @@
 use masthead_store::Millis;
 
 use crate::engine::batch::ABSENT;
-use crate::engine::window::{Step, Window};
+use crate::engine::scan::window::{Memo, Shape, Step, Window};
 
 /// Per-second rise of a counter.
 #[inline]
@@ -43,7 +43,7 @@ fn extrapolated(window: &Window<'_>, step: &mut Step<'_>, counter: bool, scale: 
         return ABSENT;
     }
     if step.memo.shape != shape {
-        *step.memo = Memo::of(shape, &scale);
+        *step.memo = memo(shape, &scale);
     }
     let memo = &step.memo;
     if counter && change > 0.0 {
@@ -62,34 +62,13 @@ fn extrapolated(window: &Window<'_>, step: &mut Step<'_>, counter: bool, scale: 
     change * memo.factor
 }
 
-/// Where the samples of a window lie, ms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Shape {
-    to_start: Millis,
-    to_end: Millis,
-    sampled: Millis,
-    intervals: usize,
-}
-
-/// What follows from the shape of a window alone, s. From step to step it is mostly the same, and it costs six divisions.
-#[derive(Debug, Clone, Copy, Default)]
-pub(in crate::engine) struct Memo {
-    shape: Shape,
-    to_start: f64,
-    to_end: f64,
-    sampled: f64,
-    /// The factor, if the counter's zero point does not count.
-    factor: f64,
-}
-
-impl Memo {
-    fn of(shape: Shape, scale: impl Fn(f64) -> f64) -> Self {
-        let [to_start, to_end, sampled] = [shape.to_start, shape.to_end, shape.sampled].map(|ms| ms as f64 / 1000.0);
-        let average = sampled / shape.intervals as f64;
-        let limited = |distance: f64| if distance >= average * 1.1 { average / 2.0 } else { distance };
-        let (to_start, to_end) = (limited(to_start), limited(to_end));
-        Self { shape, to_start, to_end, sampled, factor: scale((sampled + to_start + to_end) / sampled) }
-    }
+/// What follows from `shape`. `scale` turns the factor of extrapolation into the one the change is multiplied with.
+fn memo(shape: Shape, scale: impl Fn(f64) -> f64) -> Memo {
+    let [to_start, to_end, sampled] = [shape.to_start, shape.to_end, shape.sampled].map(|ms| ms as f64 / 1000.0);
+    let average = sampled / shape.intervals as f64;
+    let limited = |distance: f64| if distance >= average * 1.1 { average / 2.0 } else { distance };
+    let (to_start, to_end) = (limited(to_start), limited(to_end));
+    Memo { shape, to_start, to_end, sampled, factor: scale((sampled + to_start + to_end) / sampled) }
 }
 
 /// Adds to the difference of a counter's ends what it had risen by before each reset.

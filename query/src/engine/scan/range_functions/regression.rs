@@ -3,10 +3,9 @@
 use masthead_store::Millis;
 
 use crate::engine::batch::ABSENT;
-use crate::engine::column::{Cell, Histograms};
 use crate::engine::kahan;
-use crate::engine::notes::Finding;
-use crate::engine::window::{Step, Window};
+use crate::engine::scan::notes::Finding;
+use crate::engine::scan::window::{Cell, Histograms, Step, Window};
 use crate::go_float::fixed;
 
 /// Slope per second.

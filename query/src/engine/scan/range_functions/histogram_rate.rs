@@ -3,11 +3,11 @@
 
 use masthead_store::histogram::{CounterResetHint, Histogram};
 
+use super::combine::{add, is_gauge, subtract};
 use super::neighbours;
 use super::rate::{Reach, seconds};
-use crate::engine::column::{Cell, Histograms};
-use crate::engine::notes::{Finding, Findings};
-use crate::engine::window::{Step, Window};
+use crate::engine::scan::notes::{Finding, Findings};
+use crate::engine::scan::window::{Cell, Histograms, Step, Window};
 
 /// Per-second rise of a counter.
 pub(super) fn rate(window: &Window<'_>, histograms: &Histograms<'_>, step: &mut Step<'_>) -> Cell {
@@ -150,10 +150,6 @@ fn empty_like(histogram: &Histogram) -> Histogram {
     Histogram { schema: *schema, custom_bounds: custom_bounds.clone(), ..Histogram::default() }
 }
 
-pub(in crate::engine) fn is_gauge(histogram: &Histogram) -> bool {
-    histogram.counter_reset_hint == CounterResetHint::Gauge
-}
-
 /// Whether a start timestamp lies before the sample before and is not that sample's own
 /// (promql/functions.go, checkStartTimeOverlap).
 fn starts_overlap(histograms: &Histograms<'_>) -> bool {
@@ -162,26 +158,6 @@ fn starts_overlap(histograms: &Histograms<'_>) -> bool {
         let start = starts(i);
         start != 0 && start < histograms.samples[i - 1].timestamp && start != starts(i - 1)
     })
-}
-
-/// Adds `other`, with what there is to be told; None where it does not fit.
-pub(in crate::engine) fn add(sum: &mut Histogram, other: &Histogram, findings: &mut Findings) -> Option<()> {
-    let Ok(combined) = sum.add(other) else {
-        findings.add(Finding::MixedBuckets);
-        return None;
-    };
-    findings.add_if(combined.bounds_reconciled, Finding::BoundsInAddition);
-    Some(())
-}
-
-/// Subtracts `other`, with what there is to be told; None where it does not fit.
-pub(in crate::engine) fn subtract(from: &mut Histogram, other: &Histogram, findings: &mut Findings) -> Option<()> {
-    let Ok(combined) = from.sub(other) else {
-        findings.add(Finding::MixedBuckets);
-        return None;
-    };
-    findings.add_if(combined.bounds_reconciled, Finding::BoundsInSubtraction);
-    Some(())
 }
 
 /// Per-second rise of a counter between its last two samples; after a reset, since zero.

@@ -6,7 +6,7 @@ use masthead_store::histogram::{CounterResetHint, Histogram, Span};
 use masthead_store::samples::HistogramSample;
 
 use super::*;
-use crate::engine::column::keep_stats;
+use crate::engine::scan::hints::keep_stats;
 
 /// `count` observations in one bucket.
 fn plain(count: f64) -> Histogram {

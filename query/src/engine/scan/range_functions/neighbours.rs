@@ -1,7 +1,7 @@
 //! Functions of neighbouring samples: `irate`, `idelta`, `changes`, `resets`.
 
 use crate::engine::batch::ABSENT;
-use crate::engine::window::{Step, Window};
+use crate::engine::scan::window::{Step, Window};
 
 /// How many marks there are: changes or resets.
 #[inline]

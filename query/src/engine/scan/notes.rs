@@ -3,9 +3,9 @@
 use masthead_store::Labels;
 use masthead_store::labels::quote;
 
-use super::Context;
-use super::quantile::invalid_quantile;
 use crate::annotations::{Details, Severity};
+use crate::engine::Context;
+use crate::engine::quantile::invalid_quantile;
 use crate::error::QueryError;
 use crate::plan::{ScanFunction, ScanSpec};
 

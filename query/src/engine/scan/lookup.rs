@@ -5,8 +5,9 @@ use std::sync::Arc;
 use masthead_store::samples::{HistogramSample, is_stale};
 use masthead_store::{Millis, Samples};
 
-use super::batch::ABSENT;
-use super::column::{Cell, HistogramCells, WindowTimes};
+use super::times::WindowTimes;
+use super::window::{Cell, HistogramCells};
+use crate::engine::batch::ABSENT;
 
 /// What an instant selector gives of the sample it finds.
 #[derive(Clone, Copy)]

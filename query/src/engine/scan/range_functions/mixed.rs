@@ -3,8 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::engine::column::{Cell, Histograms};
-use crate::engine::window::{Step, Window};
+use crate::engine::scan::window::{Cell, Histograms, Step, Window};
 
 pub(super) fn count(window: &Window<'_>, histograms: &Histograms<'_>, _: &mut Step<'_>) -> Cell {
     Cell::Float((window.values.len() + histograms.samples.len()) as f64)
@@ -54,7 +53,7 @@ enum Kind {
 
 /// Counts marks between samples that are neighbours in time, from a float and a histogram on; between samples of two kinds
 /// there always is one (promql/functions.go, funcChanges and funcResets).
-pub(in crate::engine) fn count_marks_from(
+pub(super) fn count_marks_from(
     window: &Window<'_>,
     histograms: &Histograms<'_>,
     (mut float, mut histogram): (usize, usize),

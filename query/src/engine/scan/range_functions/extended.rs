@@ -3,12 +3,10 @@
 //! The windows hold what was fetched: one lookback more to the left and, if smoothed, to the right. Left end and right end
 //! are those of the range. (promql/functions.go, extendedRate and pickFirstSampleIndices.)
 
-pub(super) mod histograms;
-
 use masthead_store::{Millis, Samples};
 
-use super::batch::ABSENT;
-use super::window::{Step, Window};
+use crate::engine::batch::ABSENT;
+use crate::engine::scan::window::{Step, Window};
 use crate::error::QueryError;
 use crate::promql::ast::RangeExtension;
 
@@ -129,7 +127,7 @@ pub(super) fn count_marks(window: &Window<'_>, _: &mut Step<'_>) -> f64 {
 
 /// The samples of an extended range selector by itself: those strictly inside the window, and a point at either end
 /// (promql/engine.go, extendFloats). Empty where there is none. Refuses histograms.
-pub(super) fn points(
+pub(in crate::engine::scan) fn points(
     samples: &Samples,
     window: (Millis, Millis),
     extension: RangeExtension,

@@ -12,8 +12,10 @@ use super::*;
 use crate::annotations::{Annotations, Place, Severity};
 use crate::engine::arguments::Arguments;
 use crate::engine::batch::{ABSENT, Batch, is_absent};
-use crate::engine::column::{Prepared, WindowTimes};
-use crate::engine::scan::{self, Columns};
+use crate::engine::scan::column::{Column, Prepared};
+use crate::engine::scan::columns::{Columns, Scratch};
+use crate::engine::scan::notes::Notes;
+use crate::engine::scan::times::WindowTimes;
 use crate::engine::{Context, SampleLimit};
 use crate::plan::{Names, ScanFunction, ScanSpec, Timeline};
 use crate::promql::ast::{RangeExtension, Span};
@@ -64,7 +66,7 @@ fn ask_limited(
     let labels = Labels::from_pairs([("__name__", "x")]);
     let steps = spec.timeline.count;
     let columns = Columns::with_arguments(spec, Arguments::constant(args, steps));
-    let fill = |scratch: &mut scan::Scratch| {
+    let fill = |scratch: &mut Scratch| {
         scratch.samples = column.clone();
         Ok(())
     };

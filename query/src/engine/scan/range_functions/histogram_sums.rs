@@ -3,9 +3,8 @@
 use masthead_store::histogram::{CounterResetHint, Histogram, HistogramError};
 use masthead_store::samples::HistogramSample;
 
-use crate::engine::column::{Cell, Histograms};
-use crate::engine::notes::{Finding, Findings};
-use crate::engine::window::{Step, Window};
+use crate::engine::scan::notes::{Finding, Findings};
+use crate::engine::scan::window::{Cell, Histograms, Step, Window};
 
 /// A sum of histograms with what was lost in it.
 struct Sum {
