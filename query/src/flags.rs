@@ -178,6 +178,9 @@ pub struct LimitArgs {
     /// Memory for what was received for a selector and not evaluated yet.
     #[arg(long = "limits.select-buffer", value_name = "BYTES", default_value = "8MiB")]
     pub select_buffer: String,
+    /// Body of a request: a form, or a remote read.
+    #[arg(long = "limits.body-bytes", value_name = "BYTES", default_value = "10MiB")]
+    pub body_bytes: String,
     /// Length of an expression.
     #[arg(long = "limits.expression-bytes", value_name = "BYTES", default_value = "512KiB")]
     pub expression_bytes: String,

@@ -1,5 +1,6 @@
 //! The story of a query: admitted, planned, its selectors fed by the stores, evaluated, judged by what is missing, answered.
 //!
+//! Whoever works for a request has a [`Turn`]: a slot, and the time that is left. What a client wrote is parsed within it too.
 //! Each evaluation has a thread of its own, its driver, which may wait for input; the rows of all queries are computed on
 //! one shared pool, which never waits. A caller that goes away, or whose time is up, raises a flag that the engine reads
 //! once a batch, and ends the feeds, so that neither thread nor peer works on.
@@ -16,14 +17,14 @@ use masthead_store::shard::Shard;
 use masthead_store::{
     Budget, Facts, LabelStrings, Labels, Matcher, Millis, Question, Reservation, Select, StoreError, StoreErrorKind,
 };
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
-use crate::admission::{Admission, Slot};
+use crate::admission::Admission;
 use crate::config::{Config, Feature};
 use crate::engine::{SampleCounts, Value};
 use crate::error::QueryError;
 use crate::metrics::Metrics;
-use crate::plan::{self, PlanOptions, Planned, Timeline};
+use crate::plan::{self, Explained, PlanOptions, Planned, Timeline};
 use crate::stores::StoreSet;
 use asking::Asking;
 use driver::Driver;
@@ -31,8 +32,10 @@ use driver::Driver;
 mod asking;
 mod driver;
 mod read;
+mod turn;
 
 pub use read::{ChunkStream, Latest, LatestValue};
+pub use turn::Turn;
 
 /// Answers queries over a set of stores.
 pub struct Querier {
@@ -55,14 +58,14 @@ pub struct Choices {
     pub replica_labels: Vec<Box<str>>,
     /// Answer where stores are missing.
     pub partial_response: bool,
-    /// Longest time.
-    pub timeout: Duration,
     /// Only stores that fulfil any of these sets, whose matchers see the label `__address__`, are asked; none: all.
     pub store_matchers: Vec<Vec<Matcher>>,
     /// Only these series are read by a query; None: all.
     pub shard: Option<Shard>,
     /// Count the samples that a query reads.
     pub count_samples: bool,
+    /// Show the plan of a query with its answer.
+    pub explain: bool,
 }
 
 impl Choices {
@@ -123,6 +126,8 @@ pub struct Answer<T> {
     pub held: Option<Reservation>,
     /// The samples that were read, where they were to be counted.
     pub samples: Option<SampleCounts>,
+    /// The plan, where it was to be shown.
+    pub plan: Option<Explained>,
 }
 
 /// Why a request failed, and what is known of the stores that it asked.
@@ -179,9 +184,10 @@ impl Querier {
     }
 
     /// Evaluates a query.
-    pub async fn run(&self, request: Request) -> Result<Answer<Value>, Failure> {
+    pub async fn run(&self, turn: Turn, request: Request) -> Result<Answer<Value>, Failure> {
         let choices = request.choices.clone();
-        let work = async |slot: Slot, asking: Asking| {
+        let slot = turn.slot();
+        let work = async |asking: Asking| {
             let driver = Driver {
                 plan_options: self.plan_options(&request),
                 asking: Arc::new(asking),
@@ -193,17 +199,18 @@ impl Querier {
             };
             driver.start(slot).await
         };
-        self.admit(&choices, work).await
+        self.work(turn, &choices, work).await
     }
 
-    /// Plans a query without asking anybody.
-    pub fn plan(&self, request: &Request) -> Result<Planned, QueryError> {
-        plan::plan(&request.expression, request.timeline, &self.plan_options(request))
+    /// Plans a query without asking anybody, where the result is called.
+    pub fn planner(&self, request: Request) -> impl FnOnce() -> Result<Planned, QueryError> + Send + use<> {
+        let options = self.plan_options(&request);
+        move || plan::plan(&request.expression, request.timeline, &options)
     }
 
     /// The series that match.
-    pub async fn series(&self, request: LabelRequest) -> Result<Answer<Vec<Labels>>, Failure> {
-        let work = async |_slot: Slot, asking: Asking| {
+    pub async fn series(&self, turn: Turn, request: LabelRequest) -> Result<Answer<Vec<Labels>>, Failure> {
+        let work = async |asking: Asking| {
             let mut found = BTreeSet::new();
             let mut held = asking.budget.begin("labels of series");
             for select in selects(&request) {
@@ -220,25 +227,31 @@ impl Querier {
             }
             Ok(asking.answer(found.into_iter().collect(), held))
         };
-        self.admit(&request.choices, work).await
+        self.work(turn, &request.choices, work).await
     }
 
     /// Names of all labels of the matching series.
-    pub async fn label_names(&self, request: LabelRequest) -> Result<Answer<Vec<Box<str>>>, Failure> {
-        self.label_strings(request, None).await
+    pub async fn label_names(&self, turn: Turn, request: LabelRequest) -> Result<Answer<Vec<Box<str>>>, Failure> {
+        self.label_strings(turn, request, None).await
     }
 
     /// Values of label `name` in the matching series.
-    pub async fn label_values(&self, name: &str, request: LabelRequest) -> Result<Answer<Vec<Box<str>>>, Failure> {
-        self.label_strings(request, Some(name)).await
+    pub async fn label_values(
+        &self,
+        turn: Turn,
+        name: &str,
+        request: LabelRequest,
+    ) -> Result<Answer<Vec<Box<str>>>, Failure> {
+        self.label_strings(turn, request, Some(name)).await
     }
 
     async fn label_strings(
         &self,
+        turn: Turn,
         request: LabelRequest,
         values_of: Option<&str>,
     ) -> Result<Answer<Vec<Box<str>>>, Failure> {
-        let work = async |_slot: Slot, asking: Asking| {
+        let work = async |asking: Asking| {
             let Asking { stores, budget, fan_out, .. } = &asking;
             let mut found = LabelStrings::new(budget);
             let replica_labels = &request.choices.replica_labels;
@@ -259,56 +272,56 @@ impl Querier {
             let (value, held) = found.into_parts();
             Ok(asking.answer(value, held))
         };
-        self.admit(&request.choices, work).await
+        self.work(turn, &request.choices, work).await
     }
 
     /// What the stores know of what `question` asks, replicas as they are.
-    pub async fn facts(&self, question: Question, choices: &Choices) -> Result<Answer<Facts>, Failure> {
+    pub async fn facts(&self, turn: Turn, question: Question, choices: &Choices) -> Result<Answer<Facts>, Failure> {
         let question = Arc::new(question);
-        let work = async |_slot: Slot, asking: Asking| {
+        let work = async |asking: Asking| {
             let Asking { stores, budget, fan_out, .. } = &asking;
             let facts = fanout::facts(stores, question.clone(), budget, fan_out, &asking.begin()).await?;
             asking.refuse_incomplete()?;
             Ok(asking.answer(facts, budget.begin("facts")))
         };
-        self.admit(choices, work).await
+        self.work(turn, choices, work).await
     }
 
-    /// Waits for a slot, at most as long as the request may take. Gives it with the request's stores and bounds, and how long
-    /// it took.
-    async fn enter(&self, choices: &Choices) -> Result<(Slot, Asking, Duration), Failure> {
-        let (start, timeout) = (Instant::now(), choices.timeout);
-        let deadline = start + timeout;
-        let entered = timeout_at(deadline, self.admission.enter()).await.unwrap_or(Err(QueryError::Timeout(timeout)));
-        let slot = entered.map_err(|error| Failure { error, coverage: None })?;
+    /// Waits for a slot, at most `timeout`, which is the time for the whole request.
+    pub async fn enter(&self, timeout: Duration) -> Result<Turn, Failure> {
+        Turn::wait(&self.admission, timeout).await.map_err(|error| Failure { error, coverage: None })
+    }
+
+    /// A request's stores and bounds.
+    fn asking(&self, turn: &Turn, choices: &Choices) -> Asking {
         let mut stores = self.stores.list();
         stores.retain(|store| choices.asks(&store.info().id));
-        let asking = Asking {
+        Asking {
             stores,
             budget: self.memory.child("query", self.config.limits.query_memory),
             fan_out: FanOutOptions {
                 buffer_bytes: self.config.limits.select_buffer,
                 response_timeout: self.config.sources.response_timeout,
-                deadline,
+                deadline: turn.deadline,
             },
             partial_response: choices.partial_response,
             selections: Arc::default(),
-        };
-        Ok((slot, asking, start.elapsed()))
+        }
     }
 
-    /// Waits for a slot and does the work of one request with it, until its time is over. Notes how the stores answered.
-    async fn admit<T>(
+    /// Does the work of one request until its time is over. Notes how the stores answered.
+    async fn work<T>(
         &self,
+        turn: Turn,
         choices: &Choices,
-        work: impl AsyncFnOnce(Slot, Asking) -> Result<Answer<T>, QueryError>,
+        work: impl AsyncFnOnce(Asking) -> Result<Answer<T>, QueryError>,
     ) -> Result<Answer<T>, Failure> {
-        let (slot, asking, queued) = self.enter(choices).await?;
+        let asking = self.asking(&turn, choices);
         let (budget, selections) = (asking.budget.clone(), asking.selections.clone());
-        let done = timeout_at(asking.fan_out.deadline, work(slot, asking)).await;
-        match done.unwrap_or(Err(QueryError::Timeout(choices.timeout))) {
+        let done = timeout_at(turn.deadline, work(asking)).await;
+        match done.unwrap_or(Err(QueryError::Timeout(turn.timeout))) {
             Ok(mut answer) => {
-                answer.cost.queued = queued;
+                answer.cost.queued = turn.queued;
                 answer.cost.peak_bytes = budget.peak();
                 self.metrics.query_peak(answer.cost.peak_bytes);
                 self.metrics.stores.answered(&answer.coverage);

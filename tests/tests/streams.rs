@@ -15,7 +15,7 @@ use masthead_query::engine::Value;
 use masthead_query::engine::batch::is_absent;
 use masthead_query::metrics::Metrics;
 use masthead_query::plan::Timeline;
-use masthead_query::querier::{Answer, Choices, Querier, Request};
+use masthead_query::querier::{Answer, Choices, Failure, Querier, Request};
 use masthead_query::stores::StoreSet;
 use masthead_store::coverage::Outcome;
 use masthead_store::facts::Kinds;
@@ -183,18 +183,22 @@ fn request(expression: &str) -> Request {
         choices: Choices {
             replica_labels: vec![],
             partial_response: true,
-            timeout: TIMEOUT,
             store_matchers: vec![],
             shard: None,
             count_samples: false,
+            explain: false,
         },
     }
 }
 
 impl Bench {
+    async fn run(&self, expression: &str) -> Result<Answer<Value>, Failure> {
+        let turn = self.querier.enter(TIMEOUT).await?;
+        self.querier.run(turn, request(expression)).await
+    }
+
     async fn ask(&self, expression: &str) -> Answer<Value> {
-        let answer =
-            self.querier.run(request(expression)).await.unwrap_or_else(|error| panic!("{expression}: {error}"));
+        let answer = self.run(expression).await.unwrap_or_else(|error| panic!("{expression}: {error}"));
         assert!(answer.coverage.is_complete(), "{expression}: {:?}", answer.coverage);
         answer
     }
@@ -290,7 +294,7 @@ async fn a_query_that_is_given_up_ends_at_the_peer() {
             }
         };
         tokio::select! {
-            answer = bench.querier.run(request(expression)) => panic!("{expression} ended: {answer:?}"),
+            answer = bench.run(expression) => panic!("{expression} ended: {answer:?}"),
             () = flowing => {}
         }
         // The query is dropped here.

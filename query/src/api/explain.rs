@@ -7,29 +7,33 @@ use masthead_store::coverage::{Coverage, Outcome};
 
 use super::encode::{Data, Success};
 use super::json::{push_key, push_list, push_string};
-use super::query::{instant_request, range_request};
+use super::query::{begin, instant_request, range_request};
 use super::{Api, ApiError, Call, Reply};
 use crate::engine::SampleCounts;
 use crate::go_float;
 use crate::plan::Explained;
-use crate::querier::{Cost, Failure, Request};
+use crate::querier::{Cost, Request};
 
 /// `/api/v1/query_explain`.
 pub(super) async fn instant(api: &Api, call: &Call) -> Result<Reply, ApiError> {
-    explain(api, &instant_request(api, call)?)
+    explain(api, call, instant_request(api, call)?).await
 }
 
 /// `/api/v1/query_range_explain`.
 pub(super) async fn range(api: &Api, call: &Call) -> Result<Reply, ApiError> {
-    explain(api, &range_request(api, call)?)
+    explain(api, call, range_request(api, call)?).await
 }
 
-fn explain(api: &Api, request: &Request) -> Result<Reply, ApiError> {
-    let planned = api.querier.plan(request);
-    let planned = planned.map_err(|error| ApiError::from(Failure { error, coverage: None }).about("query"))?;
-    let mut out = Vec::new();
-    push_explained(&mut out, &planned.tree());
-    Ok(Reply::plain(Success::of(Data::Json(out))))
+async fn explain(api: &Api, call: &Call, mut request: Request) -> Result<Reply, ApiError> {
+    let turn = begin(api, call, &mut request).await?;
+    let plan = api.querier.planner(request);
+    let written = turn.compute(move || {
+        let mut out = Vec::new();
+        push_explained(&mut out, &plan()?.tree());
+        Ok(out)
+    });
+    let json = written.await.map_err(|error| ApiError::from(error).about("query"))?;
+    Ok(Reply::plain(Success::of(Data::Json(json))))
 }
 
 /// `{"name":..,"children":[..]}`; leaves have no children.

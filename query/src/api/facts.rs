@@ -16,18 +16,22 @@ use super::json::{push_key, push_labels, push_list, push_string};
 use super::metadata::matcher_sets;
 use super::number::{push_integer, push_json_float, push_signed, push_timestamp, push_value};
 use super::params::{Params, parse_go_int};
-use super::query::{choices, timeout};
+use super::query::enter;
 use super::time::{Time, rfc3339_nanos};
 use super::{Api, ApiError, Call, Reply};
+use crate::error::QueryError;
 use crate::promql;
-use crate::querier::{Answer, Choices, Failure};
+use crate::querier::{Answer, Choices, Failure, Turn};
 
 /// Asks the stores, and gives the answer's facts and the rest of it.
-pub(super) async fn ask(api: &Api, call: &Call, question: Question) -> Result<(Facts, Answer<()>, Choices), ApiError> {
-    let choices = choices(api, &call.params, timeout(api, &call.params)?)?;
-    let Answer { value, warnings, infos, coverage, cost, held, samples } =
-        api.querier.facts(question, &choices).await?;
-    Ok((value, Answer { value: (), warnings, infos, coverage, cost, held, samples }, choices))
+pub(super) async fn ask(
+    api: &Api,
+    (turn, choices): (Turn, &Choices),
+    question: Question,
+) -> Result<(Facts, Answer<()>), ApiError> {
+    let Answer { value, warnings, infos, coverage, cost, held, samples, plan } =
+        api.querier.facts(turn, question, choices).await?;
+    Ok((value, Answer { value: (), warnings, infos, coverage, cost, held, samples, plan }))
 }
 
 /// The reply with `data` in place of the facts.
@@ -43,7 +47,8 @@ pub(super) async fn metadata(api: &Api, call: &Call) -> Result<Reply, ApiError> 
     let per_metric = number(params, "limit_per_metric")?.filter(|limit| *limit > 0);
     let metric = Some(params.get("metric")).filter(|name| !name.is_empty()).map(Into::into);
     let request = MetadataRequest { metric };
-    let (facts, answer, _) = ask(api, call, Question::Metadata(request.clone())).await?;
+    let (turn, choices) = enter(api, params).await?;
+    let (facts, answer) = ask(api, (turn, &choices), Question::Metadata(request.clone())).await?;
     let (all, held) = metadata_facts::fold(facts, &request);
     let mut metrics: Vec<Vec<MetricMetadata>> = Vec::new();
     for metadata in all {
@@ -96,7 +101,8 @@ pub(super) async fn targets(api: &Api, call: &Call) -> Result<Reply, ApiError> {
     };
     // Pools without dropped targets are counted too.
     let request = TargetsRequest { state: (!dropped).then_some(TargetState::Active) };
-    let (facts, answer, choices) = ask(api, call, Question::Targets(request.clone())).await?;
+    let (turn, choices) = enter(api, &call.params).await?;
+    let (facts, answer) = ask(api, (turn, &choices), Question::Targets(request.clone())).await?;
     let (mut targets, mut held) = target_facts::fold(facts, &request, &choices.replica_labels);
     // Counted before the choice of a pool, as Prometheus counts.
     let mut counts: BTreeMap<Box<str>, u64> =
@@ -128,7 +134,8 @@ pub(super) async fn targets(api: &Api, call: &Call) -> Result<Reply, ApiError> {
 /// `/api/v1/scrape_pools`: those of all targets.
 pub(super) async fn scrape_pools(api: &Api, call: &Call) -> Result<Reply, ApiError> {
     let request = TargetsRequest::default();
-    let (facts, answer, choices) = ask(api, call, Question::Targets(request.clone())).await?;
+    let (turn, choices) = enter(api, &call.params).await?;
+    let (facts, answer) = ask(api, (turn, &choices), Question::Targets(request.clone())).await?;
     let (targets, held) = target_facts::fold(facts, &request, &choices.replica_labels);
     let active = targets.active.iter().map(|target| &*target.scrape_pool);
     let dropped = targets.dropped.iter().map(DroppedTarget::scrape_pool);
@@ -183,14 +190,18 @@ pub(super) async fn exemplars(api: &Api, call: &Call) -> Result<Reply, ApiError>
     if end < start {
         return Err(ApiError::bad_data("end timestamp must not be before start timestamp".to_owned()));
     }
-    let expr = promql::parse(params.get("query"), &api.querier.config.parse_options())
-        .map_err(|error| ApiError::bad_data(error.to_string()))?;
-    let selectors: Vec<_> = expr.selectors().into_iter().map(<[_]>::to_vec).collect();
+    let (turn, choices) = enter(api, params).await?;
+    let (text, options) = (params.get("query").to_owned(), api.querier.config.parse_options());
+    let selectors = turn.compute(move || {
+        let expr = promql::parse(&text, &options).map_err(|error| QueryError::Invalid(error.to_string()))?;
+        Ok(expr.selectors().into_iter().map(<[_]>::to_vec).collect::<Vec<_>>())
+    });
+    let selectors = selectors.await?;
     if selectors.is_empty() {
         return Ok(Reply::no_content());
     }
     let request = ExemplarsRequest { selectors, min_time: start.storage_ms(), max_time: end.storage_ms() };
-    let (facts, answer, choices) = ask(api, call, Question::Exemplars(request.clone())).await?;
+    let (facts, answer) = ask(api, (turn, &choices), Question::Exemplars(request.clone())).await?;
     let folded = exemplar_facts::fold(facts, &request, &choices.replica_labels);
     let data = Data::items(b"[", folded, b"]".to_vec(), push_exemplars);
     Ok(reply(api, call, data, answer))
@@ -229,9 +240,10 @@ pub(super) async fn statistics(api: &Api, call: &Call) -> Result<Reply, ApiError
             Some(limit) => limit,
         },
     };
-    let matchers = matcher_sets(api, &call.params)?.into_iter().flatten().collect();
+    let (turn, choices) = enter(api, &call.params).await?;
+    let matchers = matcher_sets(api, &turn, &call.params).await?.into_iter().flatten().collect();
     let request = StatisticsRequest { matchers, limit: limit.max(STATISTICS_ASKED) };
-    let (facts, answer, choices) = ask(api, call, Question::Statistics(request)).await?;
+    let (facts, answer) = ask(api, (turn, &choices), Question::Statistics(request)).await?;
     let (sum, _held) = statistics_facts::fold(facts, limit, &choices.replica_labels);
     let mut out = b"{\"headStats\":{".to_vec();
     push_key(&mut out, "numSeries");

@@ -15,31 +15,19 @@ use masthead_store::histogram::CounterResetHint;
 use masthead_store::serve::exposition;
 use masthead_store::{Labels, Reservation};
 
-use super::status::refusal;
-use super::{Api, ApiError, Call, Reply, query};
-use crate::promql;
+use super::query::{enter, selectors};
+use super::{Api, ApiError, Call, Reply};
 use crate::querier::{Answer, Latest, LatestValue};
 use negotiate::{Format, Syntax};
 
-/// `/federate`.
+/// `/federate`. Errors are lines of text.
 pub(super) async fn federate(api: &Api, call: &Call) -> Result<Reply, ApiError> {
-    let options = api.querier.config.parse_options();
-    let asked = call.params.check().and_then(|()| {
-        let selector = |text: &&str| promql::parse_selector(text, &options).map_err(|error| error.to_string());
-        let matcher_sets = call.params.all("match[]").iter().map(selector).collect::<Result<Vec<_>, _>>()?;
-        Ok((matcher_sets, query::choices(api, &call.params, query::timeout(api, &call.params)?)?))
-    });
-    let (matcher_sets, choices) = match asked {
-        Ok(asked) => asked,
-        Err(fault) => return Ok(refusal(StatusCode::BAD_REQUEST, fault)),
-    };
+    call.params.check()?;
+    let (turn, choices) = enter(api, &call.params).await?;
+    let matcher_sets = selectors(api, &turn, &call.params, "match[]").await?;
     let now = super::time::Time::from_clock(call.now).storage_ms();
     let range = TimeRange { min_time: now.saturating_sub(api.querier.config.query.lookback_delta), max_time: now };
-    let answer = match api.querier.latest(matcher_sets, range, &choices).await {
-        Ok(answer) => answer,
-        Err(failure) => return Ok(api.failed_as_text(failure.into())),
-    };
-    let Answer { value, coverage, cost, held, .. } = answer;
+    let Answer { value, coverage, cost, held, .. } = api.querier.latest(turn, matcher_sets, range, &choices).await?;
     let format = Format::negotiate(call.accept.as_ref());
     let content_type = HeaderValue::try_from(format.content_type()).expect("it is ASCII");
     let body = Exposition::new(value.into_iter().collect(), format, held).into_body();

@@ -4,12 +4,11 @@ use masthead_store::Matcher;
 use masthead_store::labels::quote;
 
 use super::encode::{Data, Success};
-use super::params::{Params, invalid, unescape_label_name};
-use super::query::{choices, timeout};
+use super::params::{Params, unescape_label_name};
+use super::query::{enter, selectors};
 use super::time::Time;
 use super::{Api, ApiError, Call, Reply};
-use crate::promql;
-use crate::querier::{Answer, LabelRequest};
+use crate::querier::{Answer, LabelRequest, Turn};
 
 /// `/api/v1/series`.
 pub(super) async fn series(api: &Api, call: &Call) -> Result<Reply, ApiError> {
@@ -18,10 +17,10 @@ pub(super) async fn series(api: &Api, call: &Call) -> Result<Reply, ApiError> {
     if params.all("match[]").is_empty() {
         return Err(ApiError::bad_data("no match[] parameter provided".to_owned()));
     }
-    let request = request(api, params, |fault| invalid("match[]", &fault))?;
-    let Some(request) = request else { return Ok(empty(api, call)) };
+    let asked = request(api, params, |fault| fault.about("match[]")).await?;
+    let Some((turn, request)) = asked else { return Ok(empty(api, call)) };
     let limit = request.limit;
-    let mut answer = api.querier.series(request).await?;
+    let mut answer = api.querier.series(turn, request).await?;
     let truncated = truncate(&mut answer.value, limit);
     let data = Data::Series(std::mem::take(&mut answer.value), answer.held.take());
     Ok(reply(api, call, data, answer, truncated))
@@ -29,9 +28,10 @@ pub(super) async fn series(api: &Api, call: &Call) -> Result<Reply, ApiError> {
 
 /// `/api/v1/labels`.
 pub(super) async fn label_names(api: &Api, call: &Call) -> Result<Reply, ApiError> {
-    let Some(request) = request(api, &call.params, |fault| fault)? else { return Ok(empty(api, call)) };
+    let asked = request(api, &call.params, |fault| fault).await?;
+    let Some((turn, request)) = asked else { return Ok(empty(api, call)) };
     let limit = request.limit;
-    let mut answer = api.querier.label_names(request).await?;
+    let mut answer = api.querier.label_names(turn, request).await?;
     let truncated = truncate(&mut answer.value, limit);
     let data = Data::Strings(std::mem::take(&mut answer.value), answer.held.take());
     Ok(reply(api, call, data, answer, truncated))
@@ -43,34 +43,36 @@ pub(super) async fn label_values(api: &Api, call: &Call) -> Result<Reply, ApiErr
     if name.is_empty() || name.contains('\u{fffd}') {
         return Err(ApiError::bad_data(format!("invalid label name: {}", quote(&name))));
     }
-    let Some(request) = request(api, &call.params, |fault| fault)? else { return Ok(empty(api, call)) };
+    let asked = request(api, &call.params, |fault| fault).await?;
+    let Some((turn, request)) = asked else { return Ok(empty(api, call)) };
     let limit = request.limit;
-    let mut answer = api.querier.label_values(&name, request).await?;
+    let mut answer = api.querier.label_values(turn, &name, request).await?;
     let truncated = truncate(&mut answer.value, limit);
     let data = Data::Strings(std::mem::take(&mut answer.value), answer.held.take());
     Ok(reply(api, call, data, answer, truncated))
 }
 
-/// The request that the parameters make; None where the range is empty, to which nothing can be answered.
-fn request(api: &Api, params: &Params, about_match: impl Fn(String) -> String) -> Result<Option<LabelRequest>, String> {
+/// The request that the parameters make, with its turn; None where the range is empty, to which nothing can be answered.
+async fn request(
+    api: &Api,
+    params: &Params,
+    about_match: impl Fn(ApiError) -> ApiError,
+) -> Result<Option<(Turn, LabelRequest)>, ApiError> {
     let limit = params.limit()?;
     let (start, end) = (params.time_or("start", Time::MIN)?, params.time_or("end", Time::MAX)?);
-    let matcher_sets = matcher_sets(api, params).map_err(about_match)?;
-    let choices = choices(api, params, timeout(api, params)?)?;
+    let (turn, choices) = enter(api, params).await?;
+    let matcher_sets = matcher_sets(api, &turn, params).await.map_err(about_match)?;
     let (min_time, max_time) = (start.storage_ms(), end.storage_ms());
-    Ok((min_time <= max_time).then_some(LabelRequest { matcher_sets, min_time, max_time, limit, choices }))
+    let request = LabelRequest { matcher_sets, min_time, max_time, limit, choices };
+    Ok((min_time <= max_time).then_some((turn, request)))
 }
 
 /// `match[]`: each selector must have a matcher that an absent label does not fulfil.
-pub(super) fn matcher_sets(api: &Api, params: &Params) -> Result<Vec<Vec<Matcher>>, String> {
-    let options = api.querier.config.parse_options();
-    let mut sets = Vec::new();
-    for text in params.all("match[]") {
-        sets.push(promql::parse_selector(text, &options).map_err(|error| error.to_string())?);
-    }
+pub(super) async fn matcher_sets(api: &Api, turn: &Turn, params: &Params) -> Result<Vec<Vec<Matcher>>, ApiError> {
+    let sets = selectors(api, turn, params, "match[]").await?;
     match sets.iter().all(|set| set.iter().any(|matcher| !matcher.matches(""))) {
         true => Ok(sets),
-        false => Err("match[] must contain at least one non-empty matcher".to_owned()),
+        false => Err(ApiError::bad_data("match[] must contain at least one non-empty matcher".to_owned())),
     }
 }
 

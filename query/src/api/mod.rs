@@ -6,6 +6,7 @@
 //! Parameters that are checked and change nothing: `max_source_resolution` (only raw data is read) and `engine`.
 
 mod about;
+mod body;
 mod cors;
 pub(crate) mod coverage;
 mod encode;
@@ -19,6 +20,7 @@ pub(crate) mod number;
 pub(crate) mod params;
 mod query;
 mod read;
+mod record;
 mod rules;
 mod status;
 mod syntax;
@@ -29,21 +31,21 @@ pub mod time;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
-use http_body_util::{BodyExt as _, Limited};
+use masthead_store::Reservation;
 use masthead_store::coverage::Coverage;
-use masthead_store::serve::remote_read::REQUEST_BYTES_MAX;
 
 use crate::error::QueryError;
 use crate::querier::{Cost, Failure, Querier};
 use encode::{Data, Success};
 use params::Params;
+use record::{Ending, Record};
 
 /// What the handlers share.
 pub struct Api {
@@ -65,6 +67,8 @@ struct Call {
     accept: Option<HeaderValue>,
     /// The body, where it is no form.
     body: Bytes,
+    /// The memory of parameters and body.
+    _held: Reservation,
 }
 
 /// One endpoint.
@@ -73,9 +77,21 @@ struct Route {
     path: &'static str,
     /// The methods that it takes, as the header `Allow` names them.
     methods: &'static str,
+    /// The bodies that it reads; all others are left where they are.
+    takes: Takes,
     /// Whether it answers with data, so that it is logged and counted by this name.
     data: Option<&'static str>,
     handler: Handler,
+}
+
+/// A body of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Takes {
+    Nothing,
+    /// More parameters.
+    Form,
+    /// Something else, whatever its type is said to be.
+    Message,
 }
 
 type Handler = for<'a> fn(&'a Api, &'a Call) -> BoxFuture<'a, Result<Reply, ApiError>>;
@@ -94,22 +110,23 @@ macro_rules! fixed {
 }
 
 const GET: &str = "GET, OPTIONS";
-/// GET, and forms by POST.
-const FORM: &str = "GET, OPTIONS, POST";
+const GET_POST: &str = "GET, OPTIONS, POST";
 const PROBE: &str = "GET, HEAD, OPTIONS";
 const ACT: &str = "OPTIONS, POST, PUT";
 const POST: &str = "OPTIONS, POST";
 
-const fn data(path: &'static str, post: bool, name: &'static str, handler: Handler) -> Route {
-    Route { path, methods: if post { FORM } else { GET }, data: Some(name), handler }
+const fn data(path: &'static str, form: bool, name: &'static str, handler: Handler) -> Route {
+    Route { data: Some(name), ..about(path, form, handler) }
 }
 
-const fn about(path: &'static str, post: bool, handler: Handler) -> Route {
-    Route { path, methods: if post { FORM } else { GET }, data: None, handler }
+/// By GET, and by POST where `form` says so.
+const fn about(path: &'static str, form: bool, handler: Handler) -> Route {
+    let (methods, takes) = if form { (GET_POST, Takes::Form) } else { (GET, Takes::Nothing) };
+    Route { path, methods, takes, data: None, handler }
 }
 
 const fn other(path: &'static str, methods: &'static str, handler: Handler) -> Route {
-    Route { path, methods, data: None, handler }
+    Route { path, methods, takes: Takes::Nothing, data: None, handler }
 }
 
 /// Where the API lies.
@@ -119,6 +136,11 @@ const API_PREFIX: &str = "/api/v1/";
 const EARLY: &[&str] = &["/api/v1/status/walreplay", "/api/v1/notifications", "/api/v1/stores"];
 
 impl Route {
+    /// Whether its errors are lines of text.
+    fn has_text_errors(&self) -> bool {
+        self.takes == Takes::Message || !self.path.starts_with(API_PREFIX)
+    }
+
     /// Whether it is not served before all is ready.
     fn waits(&self) -> bool {
         self.data.is_some() || (self.path.starts_with(API_PREFIX) && !EARLY.contains(&self.path))
@@ -153,8 +175,8 @@ const ROUTES: &[Route] = &[
     about("/api/v1/notifications", false, fixed!("[]")),
     data("/api/v1/scrape_pools", false, "scrape_pools", handler!(facts::scrape_pools)),
     about("/api/v1/stores", false, handler!(status::stores)),
-    Route { path: "/api/v1/read", methods: POST, data: Some("read"), handler: handler!(read::read) },
-    Route { path: "/federate", methods: GET, data: Some("federate"), handler: handler!(federate::federate) },
+    Route { methods: POST, takes: Takes::Message, ..data("/api/v1/read", false, "read", handler!(read::read)) },
+    data("/federate", false, "federate", handler!(federate::federate)),
     other("/api/v1/write", POST, handler!(about::no_remote_write)),
     other("/api/v1/otlp/v1/metrics", POST, handler!(about::no_otlp_write)),
     other("/api/v1/admin/tsdb/*", ACT, handler!(about::no_admin)),
@@ -174,6 +196,8 @@ pub(crate) struct Reply {
     cost: Cost,
     /// For the log: why it failed.
     error: Option<String>,
+    /// How the body ended, where that is not known from the beginning.
+    ending: Option<Ending>,
 }
 
 /// An error on its way to the client.
@@ -206,6 +230,12 @@ impl From<Failure> for ApiError {
     }
 }
 
+impl From<QueryError> for ApiError {
+    fn from(error: QueryError) -> Self {
+        Failure { error, coverage: None }.into()
+    }
+}
+
 impl From<String> for ApiError {
     fn from(text: String) -> Self {
         Self::bad_data(text)
@@ -216,7 +246,26 @@ impl Reply {
     /// Bytes as they are.
     fn raw(status: StatusCode, content_type: HeaderValue, body: Body) -> Self {
         let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, content_type)]);
-        Self { status, headers, body, outcome: "complete", cost: Cost::default(), error: None }
+        Self { status, headers, body, outcome: "complete", cost: Cost::default(), error: None, ending: None }
+    }
+
+    /// An error as JSON.
+    fn error(status: StatusCode, kind: &'static str, text: String) -> Self {
+        let mut reply = Self::raw(status, json(), Body::from(encode::error_body(kind, &text)));
+        reply.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        (reply.outcome, reply.error) = (kind, Some(text));
+        reply
+    }
+
+    /// An error with its text alone.
+    fn into_text(self) -> Self {
+        let mut plain = status::refusal(self.status, self.error.clone().unwrap_or_default());
+        let kept = [header::CACHE_CONTROL, HeaderName::from_static(coverage::HEADER)];
+        for (name, value) in kept.iter().filter_map(|name| Some((name, self.headers.get(name)?))) {
+            plain.headers.insert(name, value.clone());
+        }
+        (plain.outcome, plain.error) = (self.outcome, self.error);
+        plain
     }
 
     /// A success in which no store has a part.
@@ -289,31 +338,16 @@ impl Api {
         reply
     }
 
-    /// As [`Api::failed`], with the text alone.
-    fn failed_as_text(&self, failure: ApiError) -> Reply {
-        let reply = self.failed(failure);
-        let text = reply.error.clone().unwrap_or_default();
-        let mut plain = status::refusal(reply.status, text);
-        let kept = [header::CACHE_CONTROL, HeaderName::from_static(coverage::HEADER)];
-        for (name, value) in kept.iter().filter_map(|name| Some((name, reply.headers.get(name)?))) {
-            plain.headers.insert(name, value.clone());
-        }
-        (plain.outcome, plain.error) = (reply.outcome, reply.error);
-        plain
-    }
-
     fn failed(&self, failure: ApiError) -> Reply {
         let (kind, status) = failure.error.status();
         let text = failure.text.unwrap_or_else(|| failure.error.to_string());
         // 499 has no name, and is a status all the same.
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut reply = Reply::raw(status, json(), Body::from(encode::error_body(kind, &text)));
-        reply.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        let mut reply = Reply::error(status, kind, text);
         if let Some(coverage) = &failure.coverage {
             let value = coverage::header(coverage, &self.querier.config.query.cluster_label);
             reply.headers.insert(HeaderName::from_static(coverage::HEADER), value);
         }
-        (reply.outcome, reply.error) = (kind, Some(text));
         reply
     }
 }
@@ -325,25 +359,21 @@ pub async fn serve(api: Arc<Api>, request: http::Request<Body>) -> Response {
     let id = api.ids.of(&head.headers);
     let routed = route(&head.method, &head.uri);
     let with_cors = routed.is_ok() || head.method == Method::OPTIONS;
-    let mut log = None;
     let mut reply = match routed {
         Err(reply) => *reply,
-        Ok((route, name)) => match read_params(&head, body).await {
-            Err(reply) => *reply,
-            Ok((params, body)) => {
+        Ok((route, name)) => match body::read(&api, route, &head, body).await {
+            Err(failure) => failure.into_reply(route),
+            Ok((params, body, held)) => {
                 let accept = head.headers.get(header::ACCEPT).cloned();
-                let call = Call { params, name, now: SystemTime::now(), accept, body };
-                let reply = answer(&api, route, &call).await;
-                log = route.data.map(|endpoint| (endpoint, call));
+                let call = Call { params, name, now: SystemTime::now(), accept, body, _held: held };
+                let mut reply = answer(&api, route, &call).await;
+                if let Some(endpoint) = route.data {
+                    Record::new(&api, endpoint, (&id, start), &call, &reply).follow(&mut reply);
+                }
                 reply
             }
         },
     };
-    let took = start.elapsed();
-    if let Some((endpoint, call)) = log {
-        api.querier.metrics.finished(endpoint, reply.outcome, took);
-        log_line(endpoint, &id, &call, &reply, took);
-    }
     if with_cors && head.uri.path().starts_with(API_PREFIX) {
         cors::add(&head.headers, &api.querier.config.cors_origin, &mut reply.headers);
     }
@@ -364,7 +394,10 @@ async fn answer(api: &Api, route: &Route, call: &Call) -> Reply {
         reply.outcome = "unavailable";
         return reply;
     }
-    (route.handler)(api, call).await.unwrap_or_else(|failure| api.failed(failure))
+    (route.handler)(api, call).await.unwrap_or_else(|failure| {
+        let reply = api.failed(failure);
+        if route.has_text_errors() { reply.into_text() } else { reply }
+    })
 }
 
 /// The endpoint of a request and what its path has in place of `*`; or the answer, where there is none.
@@ -372,7 +405,7 @@ fn route(method: &Method, uri: &Uri) -> Result<(&'static Route, String), Box<Rep
     if method == Method::OPTIONS && uri.path().starts_with(API_PREFIX) {
         return Err(Box::new(Reply::no_content()));
     }
-    let path = params::percent_decode(uri.path(), false).unwrap_or_else(|_| uri.path().to_owned());
+    let path = params::percent_decode(uri.path().as_bytes(), false).unwrap_or_else(|_| uri.path().to_owned());
     let Some((route, name)) = find(&path) else {
         let plain = without_empty_segments(&path);
         return Err(Box::new(match find(&plain) {
@@ -423,49 +456,6 @@ fn match_path(pattern: &str, path: &str) -> Option<String> {
     };
     let name = path.strip_prefix(before)?.strip_suffix(after)?;
     (!name.is_empty() && !name.contains('/')).then(|| name.to_owned())
-}
-
-/// The parameters of URL and form, and a body that is no form; or the answer, where the body cannot be read.
-async fn read_params(head: &http::request::Parts, body: Body) -> Result<(Params, Bytes), Box<Reply>> {
-    let is_form = head.headers.get(header::CONTENT_TYPE).is_some_and(|value| {
-        let value = value.as_bytes();
-        let kind = value.split(|b| *b == b';').next().unwrap_or_default();
-        kind.trim_ascii().eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
-    });
-    if head.method != Method::POST {
-        return Ok((Params::new(None, head.uri.query()), Bytes::new()));
-    }
-    let limit = if is_form { params::FORM_BYTES_MAX } else { REQUEST_BYTES_MAX };
-    match Limited::new(body, limit).collect().await {
-        Ok(collected) if is_form => {
-            let bytes = collected.to_bytes();
-            Ok((Params::new(Some(&String::from_utf8_lossy(&bytes)), head.uri.query()), Bytes::new()))
-        }
-        Ok(collected) => Ok((Params::new(None, head.uri.query()), collected.to_bytes())),
-        Err(_) => {
-            let text = format!("the body is larger than {} MiB, or broke off", limit >> 20);
-            Err(Box::new(status::refusal(StatusCode::PAYLOAD_TOO_LARGE, text)))
-        }
-    }
-}
-
-/// The one line of a request for data.
-fn log_line(endpoint: &str, id: &str, call: &Call, reply: &Reply, took: Duration) {
-    /// Bytes of a query in the log, at most.
-    const QUERY_BYTES_MAX: usize = 1024;
-    let query = match call.params.get("query") {
-        "" => call.params.all("match[]").join(" "),
-        query => query.to_owned(),
-    };
-    let query = &query[..query.floor_char_boundary(QUERY_BYTES_MAX)];
-    let coverage = reply.headers.get(coverage::HEADER).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let (status, outcome) = (reply.status.as_u16(), reply.outcome);
-    let took_ms = took.as_secs_f64() * 1000.0;
-    let peak_bytes = reply.cost.peak_bytes;
-    match &reply.error {
-        Some(error) => tracing::info!(id, endpoint, query, status, outcome, took_ms, error, coverage, "query failed"),
-        None => tracing::info!(id, endpoint, query, status, outcome, took_ms, peak_bytes, coverage, "query"),
-    }
 }
 
 /// Makes request ids that differ within this process and most likely among processes.

@@ -4,8 +4,8 @@ use masthead_store::labels::quote;
 
 use super::time::{self, Time};
 
-/// Body bytes of a form, at most, as in Go's `ParseForm`.
-pub(crate) const FORM_BYTES_MAX: usize = 10 << 20;
+/// Parameters of a URL, and of a form, at most, as in Go's net/url.
+const PARAMS_MAX: usize = 10_000;
 
 /// Names and values in order: those of the body before those of the URL, so that the body wins.
 #[derive(Debug, Default)]
@@ -17,17 +17,28 @@ pub(crate) struct Params {
 
 impl Params {
     /// Merges a form body with the query part of a URL.
-    pub(crate) fn new(body: Option<&str>, url_query: Option<&str>) -> Self {
+    ///
+    /// Errors: there are too many. Prometheus' endpoints that overlook faults would answer as if there were none.
+    pub(crate) fn new(body: Option<&[u8]>, url_query: Option<&str>) -> Result<Self, String> {
         let mut params = Self::default();
-        for text in [body, url_query].into_iter().flatten() {
-            for pair in text.split('&').filter(|pair| !pair.is_empty()) {
+        for text in [body, url_query.map(str::as_bytes)].into_iter().flatten() {
+            if text.iter().filter(|byte| **byte == b'&').count() >= PARAMS_MAX {
+                return Err("error parsing form values: number of URL query parameters exceeded limit".to_owned());
+            }
+            for pair in text.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
                 match decode_pair(pair) {
                     Ok(pair) => params.pairs.push(pair),
                     Err(fault) => params.fault = params.fault.or(Some(fault)),
                 }
             }
         }
-        params
+        Ok(params)
+    }
+
+    /// Bytes in memory.
+    pub(crate) fn size_bytes(&self) -> usize {
+        let pair = |(name, value): &(String, String)| size_of::<(String, String)>() + name.len() + value.len();
+        self.pairs.iter().map(pair).sum()
     }
 
     /// The first value of `name`, or the empty string.
@@ -107,12 +118,13 @@ pub(crate) fn parse_go_int(text: &str) -> Result<i64, String> {
 }
 
 /// Decodes `name=value` of a form.
-fn decode_pair(pair: &str) -> Result<(String, String), String> {
-    if pair.contains(';') {
+fn decode_pair(pair: &[u8]) -> Result<(String, String), String> {
+    if pair.contains(&b';') {
         return Err("invalid semicolon separator in query".to_owned());
     }
-    let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-    Ok((percent_decode(name, true)?, percent_decode(value, true)?))
+    let mut parts = pair.splitn(2, |byte| *byte == b'=');
+    let mut part = || percent_decode(parts.next().unwrap_or_default(), true);
+    Ok((part()?, part()?))
 }
 
 /// Writes the bytes of `text` that are not `plain`, which must be ASCII, as `%XX`.
@@ -128,8 +140,7 @@ pub(crate) fn percent_encode(text: &str, plain: impl Fn(u8) -> bool) -> String {
 }
 
 /// Decodes `%XX`, and `+` as a blank where `plus` says so. Bytes that are not UTF-8 become U+FFFD.
-pub(crate) fn percent_decode(text: &str, plus: bool) -> Result<String, String> {
-    let bytes = text.as_bytes();
+pub(crate) fn percent_decode(bytes: &[u8], plus: bool) -> Result<String, String> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
@@ -137,7 +148,7 @@ pub(crate) fn percent_decode(text: &str, plus: bool) -> Result<String, String> {
             b'%' => {
                 let hex = |i: usize| bytes.get(i).and_then(|b| char::from(*b).to_digit(16));
                 let (Some(high), Some(low)) = (hex(at + 1), hex(at + 2)) else {
-                    let end = text.len().min(at + 3);
+                    let end = bytes.len().min(at + 3);
                     let escape = String::from_utf8_lossy(&bytes[at..end]).into_owned();
                     return Err(format!("invalid URL escape {}", quote(&escape)));
                 };
@@ -191,7 +202,7 @@ mod tests {
 
     #[test]
     fn the_body_wins_and_lists_keep_both() {
-        let params = Params::new(Some("query=a%2Bb+c&match[]=x"), Some("query=old&match[]=y&time=4&&empty"));
+        let params = Params::new(Some(b"query=a%2Bb+c&match[]=x"), Some("query=old&match[]=y&time=4&&empty")).unwrap();
         assert_eq!(params.get("query"), "a+b c");
         assert_eq!(params.all("match[]"), ["x", "y"]);
         assert_eq!(params.get("time"), "4");
@@ -201,12 +212,12 @@ mod tests {
 
     #[test]
     fn what_cannot_be_decoded_is_told_where_it_matters() {
-        let params = Params::new(None, Some("a=%zz&b=1;c=2&d=ok&e=%e"));
+        let params = Params::new(None, Some("a=%zz&b=1;c=2&d=ok&e=%e")).unwrap();
         assert_eq!(params.get("a"), "");
         assert_eq!(params.get("d"), "ok");
         assert_eq!(params.check(), Err("error parsing form values: invalid URL escape \"%zz\"".to_owned()));
-        assert_eq!(percent_decode("%f0%9f%8e%89%ff", false).unwrap(), "🎉\u{fffd}");
-        assert_eq!(percent_decode("a+b%", false), Err("invalid URL escape \"%\"".to_owned()));
+        assert_eq!(percent_decode(b"%f0%9f%8e%89%ff", false).unwrap(), "🎉\u{fffd}");
+        assert_eq!(percent_decode(b"a+b%", false), Err("invalid URL escape \"%\"".to_owned()));
     }
 
     #[test]
@@ -225,14 +236,14 @@ mod tests {
             ),
         ] {
             let query = format!("limit={}", text.replace('+', "%2B"));
-            let params = Params::new(None, Some(&query));
+            let params = Params::new(None, Some(&query)).unwrap();
             assert_eq!(params.limit(), expected.map_err(str::to_owned), "{text}");
         }
     }
 
     #[test]
     fn times_name_their_parameter() {
-        let params = Params::new(None, Some("time=x&start=&dedup=maybe"));
+        let params = Params::new(None, Some("time=x&start=&dedup=maybe")).unwrap();
         assert_eq!(
             params.time_or("time", Time::MIN).unwrap_err(),
             "invalid parameter \"time\": invalid time value for 'time': cannot parse \"x\" to a valid timestamp"

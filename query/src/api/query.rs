@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use masthead_store::Matcher;
 use masthead_store::labels::quote;
 use masthead_store::shard::Shard;
 use serde::Deserialize;
@@ -14,9 +15,10 @@ use super::time::{self, Time};
 use super::{Api, ApiError, Call, Reply};
 use crate::config::Feature;
 use crate::engine::SampleCounts;
+use crate::error::QueryError;
 use crate::plan::Timeline;
 use crate::promql;
-use crate::querier::{Answer, Choices, Cost, Request};
+use crate::querier::{Answer, Choices, Cost, Request, Turn};
 
 /// `/api/v1/query`.
 pub(super) async fn instant(api: &Api, call: &Call) -> Result<Reply, ApiError> {
@@ -34,7 +36,7 @@ pub(super) async fn range(api: &Api, call: &Call) -> Result<Reply, ApiError> {
 pub(super) fn instant_request(api: &Api, call: &Call) -> Result<Request, String> {
     let params = &call.params;
     let at = params.time_or("time", Time::from_clock(call.now))?.engine_ms();
-    let (timeout, lookback) = (timeout(api, params)?, lookback(api, params)?);
+    let (_, lookback) = (timeout(api, params)?, lookback(api, params)?);
     check_thanos_only(params)?;
     Ok(Request {
         expression: params.get("query").to_owned(),
@@ -42,7 +44,7 @@ pub(super) fn instant_request(api: &Api, call: &Call) -> Result<Request, String>
         instant: true,
         end: None,
         lookback,
-        choices: query_choices(api, params, timeout)?,
+        choices: query_choices(api, params)?,
     })
 }
 
@@ -50,7 +52,7 @@ pub(super) fn instant_request(api: &Api, call: &Call) -> Result<Request, String>
 pub(super) fn range_request(api: &Api, call: &Call) -> Result<Request, String> {
     let params = &call.params;
     let (timeline, end) = timeline(params, api.querier.config.limits.steps)?;
-    let (timeout, lookback) = (timeout(api, params)?, lookback(api, params)?);
+    let (_, lookback) = (timeout(api, params)?, lookback(api, params)?);
     check_thanos_only(params)?;
     Ok(Request {
         expression: params.get("query").to_owned(),
@@ -58,19 +60,24 @@ pub(super) fn range_request(api: &Api, call: &Call) -> Result<Request, String> {
         instant: false,
         end: Some(end),
         lookback,
-        choices: query_choices(api, params, timeout)?,
+        choices: query_choices(api, params)?,
     })
 }
 
-/// [`choices`], and what only queries may choose.
-fn query_choices(api: &Api, params: &Params, timeout: Duration) -> Result<Choices, String> {
-    let count_samples = !params.get("stats").is_empty() || is_analysed(params);
-    Ok(Choices { shard: shard(params)?, count_samples, ..choices(api, params, timeout)? })
+/// The turn of a query.
+pub(super) async fn begin(api: &Api, call: &Call, request: &mut Request) -> Result<Turn, ApiError> {
+    if timeout(api, &call.params)?.is_zero() {
+        return Err(ApiError::bad_data(invalid("query", "context deadline exceeded")));
+    }
+    enter_with(api, &call.params, &mut request.choices).await
 }
 
-/// `analyze`, as Thanos reads it.
-fn is_analysed(params: &Params) -> bool {
-    matches!(params.get("analyze"), "true" | "1")
+/// [`choices`], and what only queries may choose.
+fn query_choices(api: &Api, params: &Params) -> Result<Choices, String> {
+    // As Thanos reads it.
+    let explain = matches!(params.get("analyze"), "true" | "1");
+    let count_samples = !params.get("stats").is_empty() || explain;
+    Ok(Choices { shard: shard(params)?, count_samples, explain, ..choices(api, params)? })
 }
 
 /// Parameters of Thanos that choose between things of which there is one here: `engine` and `max_source_resolution` (only
@@ -160,7 +167,7 @@ fn with_commas(number: i64) -> String {
 }
 
 /// The time for a query: `timeout`, at most what the operator allows.
-pub(super) fn timeout(api: &Api, params: &Params) -> Result<Duration, String> {
+fn timeout(api: &Api, params: &Params) -> Result<Duration, String> {
     let longest = api.querier.config.query.timeout;
     if params.get("timeout").is_empty() {
         return Ok(longest);
@@ -182,9 +189,9 @@ fn lookback(api: &Api, params: &Params) -> Result<i64, String> {
     }
 }
 
-/// `dedup`, `replicaLabels[]`, `partial_response` and `storeMatch[]`, as Thanos has them: replica labels that are given replace the
-/// configured ones, an empty one turns deduplication off.
-pub(super) fn choices(api: &Api, params: &Params, timeout: Duration) -> Result<Choices, String> {
+/// `dedup`, `replicaLabels[]` and `partial_response`, as Thanos has them: replica labels that are given replace the configured
+/// ones, an empty one turns deduplication off. `storeMatch[]` is read by [`enter`].
+fn choices(api: &Api, params: &Params) -> Result<Choices, String> {
     let dedup = params.flag_or("dedup", true)?;
     let replica_labels = match () {
         () if !dedup => vec![],
@@ -194,21 +201,45 @@ pub(super) fn choices(api: &Api, params: &Params, timeout: Duration) -> Result<C
         () => api.querier.config.query.replica_labels.clone(),
     };
     let partial_response = params.flag_or("partial_response", api.querier.config.query.partial_response)?;
-    let options = api.querier.config.parse_options();
-    let selector = |text: &str| promql::parse_selector(text, &options).map_err(|error| error.to_string());
-    let store_matchers = params.all("storeMatch[]").into_iter().map(selector).collect::<Result<_, _>>()?;
-    Ok(Choices { replica_labels, partial_response, timeout, store_matchers, shard: None, count_samples: false })
+    let (store_matchers, shard) = (vec![], None);
+    Ok(Choices { replica_labels, partial_response, store_matchers, shard, count_samples: false, explain: false })
 }
 
-async fn answer(api: &Api, call: &Call, request: Request, limit: usize) -> Result<Reply, ApiError> {
-    if request.choices.timeout.is_zero() {
-        return Err(ApiError::bad_data(invalid("query", "context deadline exceeded")));
+/// The turn of a request, and what its parameters choose.
+pub(super) async fn enter(api: &Api, params: &Params) -> Result<(Turn, Choices), ApiError> {
+    let mut choices = choices(api, params)?;
+    Ok((enter_with(api, params, &mut choices).await?, choices))
+}
+
+/// The turn of a request, after which `choices` know `storeMatch[]`.
+pub(super) async fn enter_with(api: &Api, params: &Params, choices: &mut Choices) -> Result<Turn, ApiError> {
+    let turn = api.querier.enter(timeout(api, params)?).await?;
+    choices.store_matchers = selectors(api, &turn, params, "storeMatch[]").await?;
+    Ok(turn)
+}
+
+/// The selectors that are the values of `name`.
+pub(super) async fn selectors(
+    api: &Api,
+    turn: &Turn,
+    params: &Params,
+    name: &str,
+) -> Result<Vec<Vec<Matcher>>, QueryError> {
+    if !params.has(name) {
+        return Ok(vec![]);
     }
+    let texts: Vec<String> = params.all(name).into_iter().map(str::to_owned).collect();
+    let options = api.querier.config.parse_options();
+    let parse =
+        move || promql::parse_selectors(&texts, &options).map_err(|error| QueryError::Invalid(error.to_string()));
+    turn.compute(parse).await
+}
+
+async fn answer(api: &Api, call: &Call, mut request: Request, limit: usize) -> Result<Reply, ApiError> {
+    let turn = begin(api, call, &mut request).await?;
     let (timeline, instant) = (request.timeline, request.instant);
-    // Planned once more, so that those who do not ask for it pay nothing.
-    let analysed = is_analysed(&call.params).then(|| api.querier.plan(&request));
-    let Answer { mut value, mut warnings, infos, coverage, cost, held, samples } =
-        api.querier.run(request).await.map_err(|failure| ApiError::from(failure).about("query"))?;
+    let Answer { mut value, mut warnings, infos, coverage, cost, held, samples, plan } =
+        api.querier.run(turn, request).await.map_err(|failure| ApiError::from(failure).about("query"))?;
     if encode::truncate(&mut value, limit) {
         warnings.push("results truncated due to limit".to_owned());
     }
@@ -223,8 +254,7 @@ async fn answer(api: &Api, call: &Call, request: Request, limit: usize) -> Resul
     let samples = samples.unwrap_or_default();
     let steps = (stats == "all" && api.querier.config.has(Feature::PerStepStats)).then_some(timeline);
     let stats = (!stats.is_empty()).then(|| statistics(&cost, &samples, steps));
-    let analysis = analysed.and_then(Result::ok);
-    let analysis = analysis.map(|planned| explain::analysis(&planned.tree(), (&cost, &samples), &coverage));
+    let analysis = plan.map(|plan| explain::analysis(&plan, (&cost, &samples), &coverage));
     let data = Data::Query(QueryData { value, timeline, instant, stats, analysis, held });
     Ok(api.reply(call, Success { data, warnings, infos, coverage: None }, coverage, cost))
 }
@@ -271,7 +301,7 @@ mod tests {
     use super::*;
 
     fn steps(query: &str) -> Result<(Timeline, i64), String> {
-        timeline(&Params::new(None, Some(query)), 11_000)
+        timeline(&Params::new(None, Some(query)).unwrap(), 11_000)
     }
 
     #[test]
@@ -304,7 +334,7 @@ mod tests {
         ] {
             assert_eq!(steps(query).unwrap_err(), fault, "{query}");
         }
-        let more = |max: usize| timeline(&Params::new(None, Some("start=0&end=1234567&step=1")), max);
+        let more = |max: usize| timeline(&Params::new(None, Some("start=0&end=1234567&step=1")).unwrap(), max);
         assert_eq!(more(1_234_567).unwrap().0.count, 1_234_568);
         assert!(more(1_234_566).unwrap_err().starts_with("exceeded maximum resolution of 1,234,566 points"));
         assert!(more(99).unwrap_err().starts_with("exceeded maximum resolution of 99 points"));

@@ -10,6 +10,7 @@ use super::json::{push_key, push_labels, push_list, push_string};
 use super::metadata::matcher_sets;
 use super::number::{push_json_float, push_signed};
 use super::params::{Params, invalid, parse_go_int};
+use super::query::enter;
 use super::time::rfc3339_nanos;
 use super::{Api, ApiError, Call, Reply};
 use crate::sha256::sha256_hex;
@@ -18,7 +19,6 @@ use crate::sha256::sha256_hex;
 pub(super) async fn rules(api: &Api, call: &Call) -> Result<Reply, ApiError> {
     let params = &call.params;
     params.check()?;
-    let matcher_sets = matcher_sets(api, params)?;
     let kind = params.get("type").to_lowercase();
     let kind = match kind.as_str() {
         "" => None,
@@ -30,8 +30,10 @@ pub(super) async fn rules(api: &Api, call: &Call) -> Result<Reply, ApiError> {
     let page = page_of_groups(params)?;
     let texts = |name| params.all(name).into_iter().map(Into::into).collect();
     let (names, groups, files) = (texts("rule_name[]"), texts("rule_group[]"), texts("file[]"));
+    let (turn, choices) = enter(api, params).await?;
+    let matcher_sets = matcher_sets(api, &turn, params).await?;
     let request = RulesRequest { kind, names, groups, files, matcher_sets };
-    let (facts, answer, choices) = ask(api, call, Question::Rules(request.clone())).await?;
+    let (facts, answer) = ask(api, (turn, &choices), Question::Rules(request.clone())).await?;
     let (mut groups, held) = fold(facts, &request, &choices.replica_labels);
     let mut tail = b"]".to_vec();
     if let Some(page) = page
@@ -50,7 +52,8 @@ pub(super) async fn rules(api: &Api, call: &Call) -> Result<Reply, ApiError> {
 /// `/api/v1/alerts`.
 pub(super) async fn alerts(api: &Api, call: &Call) -> Result<Reply, ApiError> {
     let request = RulesRequest { kind: Some(RuleKind::Alert), ..RulesRequest::default() };
-    let (facts, answer, choices) = ask(api, call, Question::Rules(request.clone())).await?;
+    let (turn, choices) = enter(api, &call.params).await?;
+    let (facts, answer) = ask(api, (turn, &choices), Question::Rules(request.clone())).await?;
     let (groups, held) = fold(facts, &request, &choices.replica_labels);
     let rules = groups.into_iter().flat_map(|group| group.rules);
     let alerts: Vec<Alert> = rules.filter_map(|rule| rule.alerting).flat_map(|alerting| alerting.alerts).collect();

@@ -4,7 +4,9 @@ use masthead_store::Matcher;
 
 use super::encode::{Data, Success};
 use super::json::{push_key, push_list, push_string, push_strings};
+use super::query::enter;
 use super::{Api, ApiError, Call, Reply};
+use crate::error::QueryError;
 use crate::go_float;
 use crate::promql::ast::{
     Aggregate, At, Binary, Cardinality, DurationExpr, DurationKind, Expr, ExprKind, Matching, RangeExtension, Subquery,
@@ -14,21 +16,26 @@ use crate::promql::{self, functions::Function};
 
 /// `/api/v1/format_query`.
 pub(super) async fn format_query(api: &Api, call: &Call) -> Result<Reply, ApiError> {
-    let mut out = Vec::new();
-    push_string(&mut out, &parse(api, call)?.pretty());
-    Ok(Reply::plain(Success::of(Data::Json(out))))
+    write(api, call, |out, expr| push_string(out, &expr.pretty())).await
 }
 
 /// `/api/v1/parse_query`.
 pub(super) async fn parse_query(api: &Api, call: &Call) -> Result<Reply, ApiError> {
-    let mut out = Vec::new();
-    push_expr(&mut out, &parse(api, call)?);
-    Ok(Reply::plain(Success::of(Data::Json(out))))
+    write(api, call, push_expr).await
 }
 
-fn parse(api: &Api, call: &Call) -> Result<Expr, ApiError> {
-    let parsed = promql::parse(call.params.get("query"), &api.querier.config.parse_options());
-    parsed.map_err(|error| ApiError::bad_data(error.to_string()).about("query"))
+/// The expression as `push` writes it, which happens where queries run.
+async fn write(api: &Api, call: &Call, push: fn(&mut Vec<u8>, &Expr)) -> Result<Reply, ApiError> {
+    let (turn, _) = enter(api, &call.params).await?;
+    let (text, options) = (call.params.get("query").to_owned(), api.querier.config.parse_options());
+    let written = turn.compute(move || {
+        let expr = promql::parse(&text, &options).map_err(|error| QueryError::Invalid(error.to_string()))?;
+        let mut out = Vec::new();
+        push(&mut out, &expr);
+        Ok(out)
+    });
+    let json = written.await.map_err(|error| ApiError::from(error).about("query"))?;
+    Ok(Reply::plain(Success::of(Data::Json(json))))
 }
 
 /// An object whose keys come in the order in which they are given, which is that of the alphabet as in Go's maps.

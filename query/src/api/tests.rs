@@ -6,6 +6,7 @@ use masthead_store::testing::{Fault, FaultyStore, MemoryStore};
 use masthead_store::{Budget, Labels, MatchOp, Matcher, Samples, Store, StoreError, StoreErrorKind, StoreState};
 
 mod federation;
+mod requests;
 mod thanos;
 
 use super::*;

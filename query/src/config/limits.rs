@@ -19,6 +19,8 @@ pub struct Limits {
     pub query_memory: usize,
     /// Bytes received for a selector and not evaluated yet.
     pub select_buffer: usize,
+    /// Bytes of the body of a request.
+    pub body_bytes: usize,
     /// Bytes of an expression.
     pub expression_bytes: usize,
     /// Nesting of an expression.
@@ -40,6 +42,7 @@ impl Default for Limits {
             memory,
             query_memory: memory / 2,
             select_buffer: 8 << 20,
+            body_bytes: 10 << 20,
             expression_bytes: expression.bytes,
             expression_depth: expression.depth,
             expression_terms: expression.terms,
@@ -64,6 +67,7 @@ impl Reader<'_> {
             self.set("limits.query-memory", &mut to.query_memory, duration::parse_bytes(text));
         }
         self.set("limits.select-buffer", &mut to.select_buffer, duration::parse_bytes(&args.select_buffer));
+        self.set("limits.body-bytes", &mut to.body_bytes, duration::parse_bytes(&args.body_bytes));
         self.set("limits.expression-bytes", &mut to.expression_bytes, duration::parse_bytes(&args.expression_bytes));
         self.set("limits.expression-depth", &mut to.expression_depth, parse_count(&args.expression_depth));
         self.set("limits.expression-terms", &mut to.expression_terms, parse_count(&args.expression_terms));

@@ -145,6 +145,7 @@ impl Config {
             ("limits.memory", self.limits.memory),
             ("limits.query-memory", self.limits.query_memory),
             ("limits.select-buffer", self.limits.select_buffer),
+            ("limits.body-bytes", self.limits.body_bytes),
             ("limits.expression-bytes", self.limits.expression_bytes),
             ("limits.expression-depth", self.limits.expression_depth),
             ("limits.expression-terms", self.limits.expression_terms),

@@ -31,7 +31,7 @@ pub use error::ParseError;
 pub use quote::{is_label_name, lossy, quote_literal};
 
 use ast::Expr;
-use parser::Parser;
+use parser::{Parser, Shared};
 
 /// Which parts of the language are on, and how large a query may be.
 #[derive(Debug, Clone, Copy, Default)]
@@ -115,6 +115,19 @@ pub fn parse_selector(text: &str, options: &ParseOptions) -> Result<Vec<Matcher>
     Parser::new(text, options)
         .and_then(|mut parser| parser.parse_selector())
         .map_err(|fault| ParseError::new(fault, text))
+}
+
+/// Parses several selectors that are asked together: they share the limits on terms and on regular expressions.
+pub fn parse_selectors(texts: &[String], options: &ParseOptions) -> Result<Vec<Vec<Matcher>>, ParseError> {
+    let mut shared = Shared::default();
+    let mut parse = |text: &String| {
+        let mut parser = Parser::new(text, options)?;
+        parser.resume(&mut shared);
+        let parsed = parser.parse_selector();
+        parser.resume(&mut shared);
+        parsed
+    };
+    texts.iter().map(|text| parse(text).map_err(|fault| ParseError::new(fault, text))).collect()
 }
 
 /// A constant duration in ms, as upstream keeps it: whole nanoseconds, cut.

@@ -68,8 +68,14 @@ pub(super) struct Parser<'a> {
     features: Features,
     limits: Limits,
     nesting: usize,
-    terms: usize,
     tokens: u64,
+    shared: Shared,
+}
+
+/// What counts for all texts that are parsed together.
+#[derive(Default)]
+pub(super) struct Shared {
+    terms: usize,
     /// A matcher by each regular expression so far.
     compiled: HashMap<String, Matcher>,
     compiled_bytes: usize,
@@ -101,16 +107,19 @@ impl<'a> Parser<'a> {
             features: options.features,
             limits: Limits { depth: options.limits.depth.min(Limits::DEPTH_MAX), ..options.limits },
             nesting: 0,
-            terms: 0,
             tokens: 0,
-            compiled: HashMap::new(),
-            compiled_bytes: 0,
+            shared: Shared::default(),
         })
+    }
+
+    /// Goes on with what other texts have used, and gives back what it has.
+    pub(super) fn resume(&mut self, shared: &mut Shared) {
+        std::mem::swap(&mut self.shared, shared);
     }
 
     /// Work done so far.
     pub(super) fn steps(&self) -> Steps {
-        Steps { lexer: self.lexer.steps(), parser: self.tokens + self.terms as u64 }
+        Steps { lexer: self.lexer.steps(), parser: self.tokens + self.shared.terms as u64 }
     }
 
     /// A whole expression.
@@ -216,9 +225,9 @@ impl<'a> Parser<'a> {
 
     /// Counts `count` parts of the query at `span`.
     fn count_terms(&mut self, count: usize, span: Span) -> Parsed<()> {
-        self.terms += count;
+        self.shared.terms += count;
         let limit = self.limits.terms;
-        if self.terms > limit {
+        if self.shared.terms > limit {
             return Err(fault(span, format!("the query has more terms than the limit of {limit}")));
         }
         Ok(())

@@ -75,6 +75,6 @@ impl Asking {
     pub(super) fn answer<T>(&self, value: T, held: Reservation) -> Answer<T> {
         let coverage = self.selections.coverage(None);
         let (warnings, cost) = (self.no_store(), Cost::default());
-        Answer { value, warnings, infos: vec![], coverage, cost, held: Some(held), samples: None }
+        Answer { value, warnings, infos: vec![], coverage, cost, held: Some(held), samples: None, plan: None }
     }
 }

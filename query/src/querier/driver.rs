@@ -1,16 +1,16 @@
 //! One evaluation on a thread of its own, which may wait for input; its rows are computed on the shared pool.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use masthead_store::fanout::Feed;
 use masthead_store::shard::Shard;
 use masthead_store::{Millis, Select, SeriesBatch};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::asking::Asking;
+use super::turn::on_thread;
 use super::{Answer, Cost, Request};
 use crate::admission::Slot;
 use crate::annotations::{Annotations, Severity};
@@ -18,9 +18,6 @@ use crate::config::Limits;
 use crate::engine::{self, Context, Input, SampleLimit, Value};
 use crate::error::QueryError;
 use crate::plan::{self, PlanOptions};
-
-/// Stack of a driver thread: room for the deepest expression that the limits allow.
-const DRIVER_STACK_BYTES: usize = 64 << 20;
 
 /// All that one evaluation needs.
 pub(super) struct Driver {
@@ -44,25 +41,11 @@ impl Drop for CancelOnDrop {
 
 impl Driver {
     /// Evaluates on a thread of its own, which holds `slot` to its end.
-    pub(super) async fn start(self, slot: Slot) -> Result<Answer<Value>, QueryError> {
+    pub(super) async fn start(self, slot: Arc<Slot>) -> Result<Answer<Value>, QueryError> {
         let _cancel = CancelOnDrop(self.cancelled.clone());
         // Dropped with this future, which wakes a driver that waits for input.
         let (_alive, alive) = watch::channel(());
-        let (send, receive) = oneshot::channel();
-        let work = move || {
-            // What a panic leaves behind belongs to this query only and is dropped with it.
-            let result = catch_unwind(AssertUnwindSafe(|| self.evaluate(alive)));
-            let result = result.unwrap_or_else(|panic| Err(panicked(&*panic, &self.request.expression)));
-            drop((self, slot));
-            // Nobody waits where the caller has gone.
-            let _ = send.send(result);
-        };
-        std::thread::Builder::new()
-            .name("query".to_owned())
-            .stack_size(DRIVER_STACK_BYTES)
-            .spawn(work)
-            .map_err(|error| QueryError::Busy(format!("start the thread of the query: {error}")))?;
-        receive.await.unwrap_or_else(|_| Err(QueryError::Internal("the thread of the query ended".to_owned())))
+        on_thread(slot, move || self.evaluate(alive)).await
     }
 
     fn evaluate(&self, alive: watch::Receiver<()>) -> Result<Answer<Value>, QueryError> {
@@ -106,6 +89,7 @@ impl Driver {
         answer.warnings.extend(annotations.render(Severity::Warning, &self.request.expression));
         answer.infos = annotations.render(Severity::Info, &self.request.expression);
         answer.samples = samples.counts();
+        answer.plan = self.request.choices.explain.then(|| planned.tree());
         answer.cost = Cost { prepared, evaluated: start.elapsed() - prepared, ..Cost::default() };
         Ok(answer)
     }
@@ -152,13 +136,6 @@ impl Input for FeedInput {
         }
         Ok(Some(batch))
     }
-}
-
-/// The error for a panic of the evaluation, logged here since nobody else learns of it.
-fn panicked(panic: &(dyn std::any::Any + Send), expression: &str) -> QueryError {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    tracing::error!(panic = text.unwrap_or("unknown"), query = expression, "the evaluation of a query panicked");
-    QueryError::Internal("unexpected error: the evaluation panicked".to_owned())
 }
 
 /// Bytes of a value, about.

@@ -16,9 +16,9 @@ use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
 use super::asking::Asking;
-use super::{Answer, Choices, Failure, Querier};
-use crate::admission::Slot;
+use super::{Answer, Choices, Failure, Querier, Turn};
 use crate::error::QueryError;
+use crate::metrics::Metrics;
 
 /// The newest sample of a series.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,19 +55,25 @@ pub struct ChunkStream {
     /// The selections that are not read to their end, with their number and times, the current one last.
     feeds: Vec<(usize, TimeRange, Feed)>,
     pool: Arc<rayon::ThreadPool>,
+    metrics: Arc<Metrics>,
     /// What the client was told of who is missing.
     told: Coverage,
     /// The memory of the frames that were given last.
     held: Reservation,
     /// Gives the slot back when the time of the request is up, for a client that reads no more is not noticed here.
-    _slot: JoinSet<()>,
+    _turn: JoinSet<()>,
 }
 
 impl Querier {
     /// The answer to a remote read as one message of samples.
-    pub async fn read_samples(&self, queries: Vec<ReadQuery>, choices: &Choices) -> Result<Answer<Vec<u8>>, Failure> {
+    pub async fn read_samples(
+        &self,
+        turn: Turn,
+        queries: Vec<ReadQuery>,
+        choices: &Choices,
+    ) -> Result<Answer<Vec<u8>>, Failure> {
         let pool = &self.pool;
-        let work = async |_slot: Slot, asking: Asking| {
+        let work = async |asking: Asking| {
             let mut answer = SamplesAnswer::default();
             let mut held = asking.budget.begin("samples of the answer");
             for query in queries {
@@ -88,43 +94,44 @@ impl Querier {
             held.shrink_to(body.len());
             Ok(asking.answer(body, held))
         };
-        self.admit(choices, work).await
+        self.work(turn, choices, work).await
     }
 
     /// Begins to answer a remote read with chunks. What is known of missing stores by now is in the coverage; if another one
     /// fails later, the stream ends with an error, since nothing else would tell of it.
-    pub async fn read_chunks(&self, queries: Vec<ReadQuery>, choices: &Choices) -> Result<ChunkStream, Failure> {
-        let (slot, asking, _) = self.enter(choices).await?;
+    pub fn read_chunks(&self, turn: Turn, queries: Vec<ReadQuery>, choices: &Choices) -> Result<ChunkStream, Failure> {
+        let asking = self.asking(&turn, choices);
         let open = |(number, query): (usize, ReadQuery)| {
             let range = query.range;
             (number, range, asking.select(select(query.matchers, range, choices)))
         };
         let feeds: Vec<_> = queries.into_iter().enumerate().map(open).rev().collect();
         let told = asking.selections.coverage(None);
-        let refused = asking.refuse_incomplete();
-        self.metrics.stores.answered(&told);
-        if let Err(error) = refused {
+        if let Err(error) = asking.refuse_incomplete() {
+            self.metrics.stores.answered(&told);
             return Err(Failure { error, coverage: Some(told) });
         }
         let held = asking.budget.begin("frames of the answer");
-        let (mut keeper, deadline) = (JoinSet::new(), asking.fan_out.deadline);
+        let mut keeper = JoinSet::new();
         keeper.spawn(async move {
-            sleep_until(deadline).await;
-            drop(slot);
+            sleep_until(turn.deadline).await;
+            drop(turn);
         });
-        Ok(ChunkStream { asking, feeds, pool: self.pool.clone(), told, held, _slot: keeper })
+        let (pool, metrics) = (self.pool.clone(), self.metrics.clone());
+        Ok(ChunkStream { asking, feeds, pool, metrics, told, held, _turn: keeper })
     }
 
     /// The newest sample of each matching series within `range`, by labels. A series whose newest sample is a stale marker has
     /// none. Any of the sets must match.
     pub async fn latest(
         &self,
+        turn: Turn,
         matcher_sets: Vec<Vec<Matcher>>,
         range: TimeRange,
         choices: &Choices,
     ) -> Result<Answer<BTreeMap<Labels, Latest>>, Failure> {
         let pool = &self.pool;
-        let work = async |_slot: Slot, asking: Asking| {
+        let work = async |asking: Asking| {
             let mut found = BTreeMap::new();
             let mut held = asking.budget.begin("newest samples");
             for matchers in matcher_sets {
@@ -141,7 +148,7 @@ impl Querier {
             }
             Ok(asking.answer(found, held))
         };
-        self.admit(choices, work).await
+        self.work(turn, choices, work).await
     }
 }
 
@@ -185,6 +192,13 @@ impl ChunkStream {
             true => Ok(()),
             false => Err(QueryError::Incomplete(Box::new(coverage))),
         }
+    }
+}
+
+/// How the stores answered is known, and noted, at the end.
+impl Drop for ChunkStream {
+    fn drop(&mut self) {
+        self.metrics.stores.answered(&self.asking.selections.coverage(None));
     }
 }
 

@@ -103,18 +103,18 @@ impl Parser<'_> {
         if !matches!(op, MatchOp::Regex | MatchOp::NotRegex) {
             return Matcher::new(name, op, &value);
         }
-        if let Some(compiled) = self.compiled.get(&value) {
+        if let Some(compiled) = self.shared.compiled.get(&value) {
             return Ok(compiled.with_same_regex(name, op));
         }
         let matcher = Matcher::new(name, op, &value)?;
-        self.compiled_bytes += matcher.size_bytes();
+        self.shared.compiled_bytes += matcher.size_bytes();
         let limit = self.limits.regex_bytes;
-        if self.compiled_bytes > limit {
+        if self.shared.compiled_bytes > limit {
             return Err(format!(
                 "the regular expressions of the query take more memory than the limit of {limit} bytes"
             ));
         }
-        self.compiled.insert(value, matcher.clone());
+        self.shared.compiled.insert(value, matcher.clone());
         Ok(matcher)
     }
 
