@@ -100,7 +100,7 @@ async fn serve(config: Config) -> ExitCode {
         Ok(signals) => signals,
         Err(error) => return fail(&format!("listen for signals: {error}")),
     };
-    let running = match Server::start(config).await {
+    let mut running = match Server::start(config).await {
         Ok(running) => running,
         Err(error) => return fail(&error.to_string()),
     };
@@ -112,7 +112,10 @@ async fn serve(config: Config) -> ExitCode {
     };
     let name = match first {
         Some(name) => name,
-        None => signals.next().await,
+        None => tokio::select! {
+            name = signals.next() => name,
+            () = running.broken() => return fail("nobody looks after the stores any more; the log says why"),
+        },
     };
     tracing::info!(signal = name, "draining; a second signal ends at once");
     tokio::select! {

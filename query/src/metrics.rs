@@ -1,7 +1,10 @@
 //! Own metrics: every one declared here, once, with its help. The standard `process_*` come beside them.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use masthead_store::StoreErrorKind;
 use masthead_store::coverage::{Coverage, Outcome};
 use prometheus::{
     CounterVec, Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, Opts, Registry, TextEncoder,
@@ -149,12 +152,18 @@ pub struct Metrics {
     query_peak: Histogram,
     memory_used: Gauge,
     memory_limit: Gauge,
+    rendering: Mutex<()>,
     /// What is known of the stores.
     pub stores: StoreMetrics,
 }
 
+/// How long what was counted of a store stays that is there no more: so that rates see its end.
+const FORGET_AFTER: Duration = Duration::from_secs(3600);
+
 /// The metrics of each store.
 pub struct StoreMetrics {
+    /// When each store was last there.
+    seen: Mutex<BTreeMap<String, Instant>>,
     up: GaugeVec,
     last_info: GaugeVec,
     bytes: CounterVec,
@@ -172,6 +181,7 @@ impl Metrics {
     pub fn new(memory_limit: usize) -> Self {
         let registry = Registry::new();
         let stores = StoreMetrics {
+            seen: Mutex::default(),
             up: gauges(&registry, STORE_UP),
             last_info: gauges(&registry, STORE_LAST_INFO),
             bytes: counters(&registry, STORE_BYTES),
@@ -193,6 +203,7 @@ impl Metrics {
             query_peak: histograms(&registry, QUERY_PEAK, BYTES).with_label_values::<&str>(&[]),
             memory_used: gauge(&registry, MEMORY_USED),
             memory_limit: gauge(&registry, MEMORY_LIMIT),
+            rendering: Mutex::default(),
             stores,
             registry,
         };
@@ -213,8 +224,11 @@ impl Metrics {
         self.query_peak.observe(bytes as f64);
     }
 
-    /// The exposition of all metrics, `memory_used` being the bytes held for data now.
-    pub fn render(&self, memory_used: usize) -> Vec<u8> {
+    /// The exposition of all metrics, once `note` has noted the states of the stores. `memory_used` are the bytes held for data
+    /// now. One is made at a time, so that none lacks what another one is about to note.
+    pub fn render(&self, memory_used: usize, note: impl FnOnce(&StoreMetrics)) -> Vec<u8> {
+        let _one = self.rendering.lock().unwrap_or_else(PoisonError::into_inner);
+        note(&self.stores);
         self.memory_used.set(memory_used as f64);
         let mut out = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut out).expect("writing to memory cannot fail");
@@ -247,6 +261,25 @@ impl StoreMetrics {
         self.unsorted.reset();
         self.blocks_loaded.reset();
         self.blocks_skipped.reset();
+    }
+
+    /// Forgets what was counted of stores that are not among `there`, and have not been for an hour.
+    pub fn forget_but<'a>(&self, there: impl Iterator<Item = &'a str>, now: Instant) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.extend(there.map(|store| (store.to_owned(), now)));
+        seen.retain(|store, last| {
+            let keep = now.duration_since(*last) < FORGET_AFTER;
+            if !keep {
+                // What was never counted is not there.
+                let _ = self.bytes.remove_label_values(&[store]);
+                let _ = self.series.remove_label_values(&[store]);
+                let _ = self.seconds.remove_label_values(&[store]);
+                for kind in StoreErrorKind::ALL {
+                    let _ = self.failures.remove_label_values(&[store, kind.as_str()]);
+                }
+            }
+            keep
+        });
     }
 
     /// Notes the state of one store; `last_info` counts in seconds since 1970.
@@ -325,7 +358,7 @@ mod tests {
             gaps: vec![],
         };
         metrics.stores.answered(&Coverage { asked: outcomes.into_iter().map(asked).collect() });
-        let text = String::from_utf8(metrics.render(5)).unwrap();
+        let text = String::from_utf8(metrics.render(5, |_| {})).unwrap();
         for declared in METRICS {
             assert!(text.contains(&format!("# HELP {} {}\n", declared.name, declared.help)), "{}", declared.name);
             assert!(text.contains(&format!("# TYPE {} {}\n", declared.name, declared.kind)), "{}", declared.name);
@@ -334,7 +367,17 @@ mod tests {
         let standard = text.lines().filter(|line| line.starts_with("# TYPE process_")).count();
         assert_eq!(own, METRICS.len());
         assert_eq!(text.lines().filter(|line| line.starts_with("# TYPE ")).count(), own + standard);
-        metrics.stores.reset();
-        assert!(!String::from_utf8(metrics.render(5)).unwrap().contains("masthead_store_up{"));
+        let without = |note: &dyn Fn(&StoreMetrics)| String::from_utf8(metrics.render(5, note)).unwrap();
+        assert!(!without(&StoreMetrics::reset).contains("masthead_store_up{"));
+        // What was counted of a store that is gone stays for an hour.
+        let start = Instant::now();
+        let after = |seconds| {
+            without(&|stores: &StoreMetrics| {
+                stores.forget_but(["b:1"].into_iter(), start + Duration::from_secs(seconds));
+            })
+        };
+        without(&|stores: &StoreMetrics| stores.forget_but(["a:1", "b:1"].into_iter(), start));
+        assert!(after(3599).contains("store=\"a:1\""));
+        assert!(!after(3600).contains("store=\"a:1\""));
     }
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use futures::{StreamExt as _, TryStreamExt as _};
 use masthead_store::coverage::Coverage;
 use masthead_store::fanout::{self, FanOutOptions};
 use masthead_store::shard::Shard;
@@ -26,7 +27,7 @@ use crate::error::QueryError;
 use crate::metrics::Metrics;
 use crate::plan::{self, Explained, PlanOptions, Planned, Timeline};
 use crate::stores::StoreSet;
-use asking::Asking;
+use asking::{Asking, SELECTIONS_AHEAD};
 use driver::Driver;
 
 mod asking;
@@ -213,8 +214,7 @@ impl Querier {
         let work = async |asking: Asking| {
             let mut found = BTreeSet::new();
             let mut held = asking.budget.begin("labels of series");
-            for select in selects(&request) {
-                let mut feed = asking.select(select);
+            for mut feed in asking.select_all(selects(&request).into_iter()) {
                 while let Some(batch) = feed.next().await? {
                     for series in batch.series {
                         let bytes = series.labels.size_bytes();
@@ -223,7 +223,7 @@ impl Querier {
                         }
                     }
                 }
-                asking.refuse_incomplete()?;
+                asking.refuse_incomplete_in(&feed.progress())?;
             }
             Ok(asking.answer(found.into_iter().collect(), held))
         };
@@ -258,14 +258,22 @@ impl Querier {
             let is_removed = |name: &str| replica_labels.iter().any(|label| **label == *name);
             // Deduplicated series have no replica labels, and so no values of them.
             let asked = if values_of.is_some_and(is_removed) { vec![] } else { selects(&request) };
-            for select in asked {
+            let ask = |select| {
                 let (select, progress) = (Arc::new(select), asking.begin());
-                found.append(match values_of {
-                    None => fanout::label_names(stores, select, budget, fan_out, &progress).await?,
-                    Some(name) => fanout::label_values(stores, name, select, budget, fan_out, &progress).await?,
-                });
-                asking.refuse_incomplete()?;
+                async move {
+                    let strings = match values_of {
+                        None => fanout::label_names(stores, select, budget, fan_out, &progress).await?,
+                        Some(name) => fanout::label_values(stores, name, select, budget, fan_out, &progress).await?,
+                    };
+                    Ok::<_, QueryError>((strings, progress))
+                }
+            };
+            let mut answers = futures::stream::iter(asked).map(ask).buffered(SELECTIONS_AHEAD);
+            while let Some((strings, progress)) = answers.try_next().await? {
+                found.append(strings);
+                asking.refuse_incomplete_in(&progress)?;
             }
+            drop(answers);
             if values_of.is_none() {
                 found.retain(|name| !is_removed(name));
             }
@@ -304,6 +312,7 @@ impl Querier {
                 response_timeout: self.config.sources.response_timeout,
                 deadline: turn.deadline,
             },
+            timeout: turn.timeout,
             partial_response: choices.partial_response,
             selections: Arc::default(),
         }
@@ -331,7 +340,7 @@ impl Querier {
                 let late = StoreError::new(StoreErrorKind::Timeout, "read series: the time for the query is up");
                 let late = matches!(error, QueryError::Timeout(_)).then_some(&late);
                 let coverage = (!matches!(error, QueryError::Invalid(_))).then(|| selections.coverage(late));
-                if let (QueryError::Incomplete(_), Some(coverage)) = (&error, &coverage) {
+                if let (QueryError::Incomplete(_) | QueryError::Timeout(_), Some(coverage)) = (&error, &coverage) {
                     self.metrics.stores.answered(coverage);
                 }
                 Err(Failure { error, coverage })

@@ -85,8 +85,8 @@ pub struct Running {
     drain: Duration,
     /// The listeners.
     listeners: JoinSet<()>,
-    /// What goes on beside them.
-    _background: JoinSet<()>,
+    /// What goes on beside them, without an end.
+    background: JoinSet<()>,
 }
 
 impl Server {
@@ -137,7 +137,7 @@ impl Server {
             }
         });
         let drain = config.query.timeout;
-        Ok(Running { http_address, grpc_address, api, ready, stop, drain, listeners, _background: background })
+        Ok(Running { http_address, grpc_address, api, ready, stop, drain, listeners, background })
     }
 }
 
@@ -146,6 +146,12 @@ impl Running {
     pub async fn ready(&self) {
         // It fails only when the server ends.
         let _ = self.ready.clone().wait_for(|ready| *ready).await;
+    }
+
+    /// Waits until the looking after the stores breaks off, which only a fault of ours can do: their states would stay as they
+    /// are from then on.
+    pub async fn broken(&mut self) {
+        while self.background.join_next().await.is_some() {}
     }
 
     /// Stops to accept and waits for what runs, at most as long as a query may take.

@@ -1,7 +1,7 @@
 //! The stores of this process: those of the configuration, with their life.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures::future::join_all;
 use masthead_store::block::meta::BlockMeta;
@@ -90,8 +90,9 @@ impl StoreSet {
     /// Writes the state of all stores into the metrics.
     pub fn note_states(&self, metrics: &StoreMetrics) {
         metrics.reset();
-        for store in self.list() {
-            let info = store.info();
+        let infos: Vec<_> = self.list().iter().map(|store| store.info()).collect();
+        metrics.forget_but(infos.iter().map(|info| &*info.id), Instant::now());
+        for info in infos {
             let last = info.last_check.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
             let up = matches!(info.state, StoreState::Up);
             metrics.state(&info.id, &info.component, up, last.map(|since| since.as_secs_f64()));

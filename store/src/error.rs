@@ -35,6 +35,10 @@ pub enum StoreErrorKind {
 }
 
 impl StoreErrorKind {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Timeout, Self::Unavailable, Self::Corrupt, Self::LimitExceeded, Self::Refused, Self::Unsupported];
+
     /// A short word for metrics and logs.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
 use http::StatusCode;
 use masthead_store::block::meta::BlockMeta;
 
-use super::encode::{self, Data, Success};
+use super::encode::{Data, Success};
 use super::json::{push_key, push_list, push_string};
 use super::status::refusal;
 use super::time::rfc3339;
-use super::{Api, ApiError, Call, Reply, json};
+use super::{Api, ApiError, Call, Reply};
 use crate::error::QueryError;
 use crate::querier::Failure;
 
@@ -103,12 +102,11 @@ pub(super) async fn no_otlp_write(_: &Api, _: &Call) -> Result<Reply, ApiError> 
 }
 
 /// `/api/v1/admin/tsdb/...`: as with a Prometheus whose admin API is off.
-pub(super) async fn no_admin(_: &Api, call: &Call) -> Result<Reply, ApiError> {
-    match &*call.name {
-        "delete_series" | "clean_tombstones" | "snapshot" => {
-            let body = encode::error_body("unavailable", "admin APIs disabled");
-            Ok(Reply::raw(StatusCode::INTERNAL_SERVER_ERROR, json(), Body::from(body)))
-        }
-        _ => Ok(refusal(StatusCode::NOT_FOUND, "404 page not found")),
-    }
+pub(super) async fn no_admin(_: &Api, _: &Call) -> Result<Reply, ApiError> {
+    Ok(Reply::error(StatusCode::INTERNAL_SERVER_ERROR, "unavailable", "admin APIs disabled".to_owned()))
+}
+
+/// `/api/v1/search/...`: as with a Prometheus whose search API is off.
+pub(super) async fn no_search(_: &Api, _: &Call) -> Result<Reply, ApiError> {
+    Ok(Reply::error(StatusCode::INTERNAL_SERVER_ERROR, "unavailable", "search API disabled".to_owned()))
 }

@@ -52,6 +52,7 @@ pub struct Api {
     querier: Querier,
     ready: AtomicBool,
     stopping: AtomicBool,
+    clock: fn() -> SystemTime,
     started: SystemTime,
     ids: RequestIds,
 }
@@ -179,7 +180,12 @@ const ROUTES: &[Route] = &[
     data("/federate", false, "federate", handler!(federate::federate)),
     other("/api/v1/write", POST, handler!(about::no_remote_write)),
     other("/api/v1/otlp/v1/metrics", POST, handler!(about::no_otlp_write)),
-    other("/api/v1/admin/tsdb/*", ACT, handler!(about::no_admin)),
+    other("/api/v1/admin/tsdb/delete_series", ACT, handler!(about::no_admin)),
+    other("/api/v1/admin/tsdb/clean_tombstones", ACT, handler!(about::no_admin)),
+    other("/api/v1/admin/tsdb/snapshot", ACT, handler!(about::no_admin)),
+    other("/api/v1/search/metric_names", GET_POST, handler!(about::no_search)),
+    other("/api/v1/search/label_names", GET_POST, handler!(about::no_search)),
+    other("/api/v1/search/label_values", GET_POST, handler!(about::no_search)),
     other("/-/healthy", PROBE, handler!(status::healthy)),
     other("/-/ready", PROBE, handler!(status::ready)),
     other("/metrics", PROBE, handler!(status::metrics)),
@@ -288,8 +294,12 @@ fn json() -> HeaderValue {
 impl Api {
     /// The API over a querier.
     pub fn new(querier: Querier) -> Self {
+        Self::with_clock(querier, SystemTime::now)
+    }
+
+    fn with_clock(querier: Querier, clock: fn() -> SystemTime) -> Self {
         let (ready, stopping) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { querier, ready, stopping, started: SystemTime::now(), ids: RequestIds::default() }
+        Self { querier, ready, stopping, clock, started: clock(), ids: RequestIds::default() }
     }
 
     /// From now on data is served.
@@ -365,7 +375,7 @@ pub async fn serve(api: Arc<Api>, request: http::Request<Body>) -> Response {
             Err(failure) => failure.into_reply(route),
             Ok((params, body, held)) => {
                 let accept = head.headers.get(header::ACCEPT).cloned();
-                let call = Call { params, name, now: SystemTime::now(), accept, body, _held: held };
+                let call = Call { params, name, now: (api.clock)(), accept, body, _held: held };
                 let mut reply = answer(&api, route, &call).await;
                 if let Some(endpoint) = route.data {
                     Record::new(&api, endpoint, (&id, start), &call, &reply).follow(&mut reply);
@@ -405,11 +415,13 @@ fn route(method: &Method, uri: &Uri) -> Result<(&'static Route, String), Box<Rep
     if method == Method::OPTIONS && uri.path().starts_with(API_PREFIX) {
         return Err(Box::new(Reply::no_content()));
     }
-    let path = params::percent_decode(uri.path().as_bytes(), false).unwrap_or_else(|_| uri.path().to_owned());
+    let Ok(path) = params::percent_decode(uri.path().as_bytes(), false) else {
+        return Err(Box::new(status::text(StatusCode::BAD_REQUEST, "400 Bad Request")));
+    };
     let Some((route, name)) = find(&path) else {
         let plain = without_empty_segments(&path);
         return Err(Box::new(match find(&plain) {
-            Some(_) if plain != path => moved(method, &plain, uri.query()),
+            Some(_) if plain != path => moved(method, (&path, &plain), uri.query()),
             _ => status::refusal(StatusCode::NOT_FOUND, "404 page not found"),
         }));
     };
@@ -435,9 +447,13 @@ fn without_empty_segments(path: &str) -> String {
     segments.fold(String::new(), |path, segment| path + "/" + segment)
 }
 
-/// Sends the client to the path that it most likely meant. What is no GET is to be repeated as it was, as by Go's routers.
-fn moved(method: &Method, path: &str, query: Option<&str>) -> Reply {
-    let status = if method == Method::GET { StatusCode::MOVED_PERMANENTLY } else { StatusCode::TEMPORARY_REDIRECT };
+/// Sends the client to the path that it most likely meant. What is no GET is to be repeated as it was, as by Go's routers, of
+/// which the one for doubled slashes never says for how long.
+fn moved(method: &Method, (from, path): (&str, &str), query: Option<&str>) -> Reply {
+    let status = match *method == Method::GET && from.strip_suffix('/') == Some(path) {
+        true => StatusCode::MOVED_PERMANENTLY,
+        false => StatusCode::TEMPORARY_REDIRECT,
+    };
     let mut location = params::percent_encode(path, |byte| byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte));
     if let Some(query) = query {
         location = location + "?" + query;

@@ -182,10 +182,11 @@ pub(crate) fn unescape_label_name(name: &str) -> String {
             rest = after;
             continue;
         }
-        // At most six digits, behind which the closing underscore stands.
+        // At most five digits, behind which the closing underscore stands.
+        let is_hex = |digits: &usize| *digits <= 5 && rest.bytes().take(*digits).all(|byte| byte.is_ascii_hexdigit());
         let character = rest
             .find('_')
-            .filter(|digits| *digits <= 6)
+            .filter(is_hex)
             .and_then(|digits| u32::from_str_radix(&rest[..digits], 16).ok().map(|code| (digits, code)))
             .and_then(|(digits, code)| char::from_u32(code).map(|c| (digits, c)));
         let Some((digits, character)) = character else { return name.to_owned() };
@@ -272,6 +273,8 @@ mod tests {
             ("U__open_2e", "U__open_2e"),
             ("U___1234567_", "U___1234567_"),
             ("U___d800_", "U___d800_"),
+            ("U___01f389_", "U___01f389_"),
+            ("U__a_+2e_b", "U__a_+2e_b"),
         ] {
             assert_eq!(unescape_label_name(name), expected, "{name}");
         }

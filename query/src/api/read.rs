@@ -13,8 +13,8 @@ use masthead_store::serve::remote_read::{AnswerForm, ReadQuery, ReadRequest, Req
 
 use super::query::enter;
 use super::record::Ending;
-use super::status::refusal;
 use super::{Api, ApiError, Call, Reply};
+use crate::error::QueryError;
 use crate::querier::{Answer, Choices, Cost, Turn};
 
 /// `/api/v1/read`. Errors are lines of text.
@@ -23,8 +23,8 @@ pub(super) async fn read(api: &Api, call: &Call) -> Result<Reply, ApiError> {
     let body = call.body.clone();
     let request = match turn.compute(move || Ok(ReadRequest::decode(&body))).await? {
         Ok(request) => request,
-        Err(RequestFault::Malformed(fault)) => return Ok(refusal(StatusCode::BAD_REQUEST, fault)),
-        Err(RequestFault::Matcher(fault)) => return Ok(refusal(StatusCode::INTERNAL_SERVER_ERROR, fault)),
+        Err(RequestFault::Malformed(fault)) => return Err(ApiError::bad_data(fault)),
+        Err(RequestFault::Matcher(fault)) => return Err(QueryError::Internal(fault).into()),
     };
     match request.answer {
         AnswerForm::Samples => samples(api, turn, request.queries, &choices).await,

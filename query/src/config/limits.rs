@@ -77,7 +77,10 @@ impl Reader<'_> {
 
 /// Bytes that the process may use: the limit of its control group, else the machine's memory, else 4 GiB.
 fn process_memory() -> usize {
-    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse().ok());
+    // Of control groups of either version.
+    let limits = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
+    let limit = |file: &&str| std::fs::read_to_string(file).ok()?.trim().parse().ok();
+    let group = limits.iter().find_map(limit);
     let machine = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
         let kib: usize =
             text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?.trim().strip_suffix(" kB")?.parse().ok()?;

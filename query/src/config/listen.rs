@@ -22,8 +22,13 @@ impl Default for Listen {
 impl Listen {
     pub(super) fn of(args: &ListenArgs) -> Self {
         let grpc = Some(args.grpc.clone()).filter(|address| !address.is_empty());
-        Self { http: args.http.clone(), grpc }
+        Self { http: with_host(&args.http), grpc: grpc.as_deref().map(with_host) }
     }
+}
+
+/// The address with all of this machine's in place of no host, as Go's programs take it.
+fn with_host(address: &str) -> String {
+    if address.starts_with(':') { format!("0.0.0.0{address}") } else { address.to_owned() }
 }
 
 /// An anchored expression that origins must match.
@@ -34,6 +39,6 @@ pub(super) fn parse_origin(text: &str) -> Result<Matcher, String> {
 pub(super) fn is_host_port(address: &str) -> bool {
     address.rsplit_once(':').is_some_and(|(host, port)| {
         let bare = !host.contains([' ', '/', ',', ':']);
-        (bare || host.starts_with('[') && host.ends_with(']')) && port.parse::<u16>().is_ok()
+        !host.is_empty() && (bare || host.starts_with('[') && host.ends_with(']')) && port.parse::<u16>().is_ok()
     })
 }

@@ -33,6 +33,7 @@ fn all_faults_are_reported_at_once() {
     let faults = load(&[
         &path,
         "--endpoint=sidecar",
+        "--endpoint=:10901",
         "--store=dnz+a:1",
         "--store-strict=dns+a:1",
         "--enable-feature=promql-experimental-functions,nope",
@@ -48,6 +49,7 @@ fn all_faults_are_reported_at_once() {
         "config: unknown setting \"query.max-conc\"",
         "config: log.level: not a plain value",
         "endpoint: not an address: \"sidecar\"",
+        "endpoint: not an address: \":10901\"",
         "store: unknown prefix \"dnz+\" in \"dnz+a:1\": dns+, dnsdualstack+, dnssrv+ and dnssrvnoa+ are known",
         "store-strict: \"dns+a:1\": a strict address is a plain HOST:PORT",
         "blocks: no folder in \",x=1\"",
@@ -113,6 +115,7 @@ fn lists_and_switches() {
         "--blocks=/data/a,cluster=x,replica=0",
         "--blocks=/bucket",
         "--grpc-address=",
+        "--http-address=:9090",
         "--limits.memory=1GiB",
     ])
     .unwrap()
@@ -121,7 +124,7 @@ fn lists_and_switches() {
     assert!(config.has(Feature::ExperimentalFunctions) && config.has(Feature::DelayedNameRemoval));
     assert!(!config.has(Feature::FillModifiers));
     assert!(!config.query.partial_response);
-    assert_eq!(config.listen.grpc, None);
+    assert_eq!((&*config.listen.http, config.listen.grpc), ("0.0.0.0:9090", None));
     assert_eq!(config.limits.query_memory, 512 << 20);
     let labels = Labels::from_pairs([("cluster", "x"), ("replica", "0")]);
     assert_eq!(config.sources.blocks[0], BlockSource { folder: "/data/a".into(), labels });

@@ -1,13 +1,20 @@
 //! How one request asks its stores, and what is known of them at any time.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use masthead_store::coverage::Coverage;
 use masthead_store::fanout::{self, FanOutOptions, Feed, Progress};
 use masthead_store::{Budget, Reservation, Select, Store, StoreError};
 
+use tokio::time::Instant;
+
 use super::{Answer, Cost};
 use crate::error::QueryError;
+
+/// So many selections of a request for labels or newest samples are asked at once.
+pub(super) const SELECTIONS_AHEAD: usize = 8;
 
 /// A request's stores and bounds.
 pub(super) struct Asking {
@@ -15,6 +22,8 @@ pub(super) struct Asking {
     /// The memory of this request.
     pub(super) budget: Budget,
     pub(super) fan_out: FanOutOptions,
+    /// The time for the whole request.
+    pub(super) timeout: Duration,
     /// Answer where stores are missing.
     pub(super) partial_response: bool,
     pub(super) selections: Arc<Selections>,
@@ -52,6 +61,31 @@ impl Asking {
         let progress = Progress::default();
         self.selections.add(progress.clone());
         progress
+    }
+
+    /// Asks for series as the feeds are taken, some selections ahead.
+    pub(super) fn select_all(&self, mut selects: impl Iterator<Item = Select>) -> impl Iterator<Item = Feed> {
+        let mut ahead = VecDeque::new();
+        std::iter::from_fn(move || {
+            ahead.extend(selects.by_ref().take(SELECTIONS_AHEAD - ahead.len()).map(|select| self.select(select)));
+            ahead.pop_front()
+        })
+    }
+
+    /// Fails where stores are missing in a selection that was read to its end, and that is not wanted.
+    pub(super) fn refuse_incomplete_in(&self, progress: &Progress) -> Result<(), QueryError> {
+        match self.partial_response || progress.coverage(None).is_complete() {
+            true => Ok(()),
+            false => Err(QueryError::Incomplete(Box::new(self.selections.coverage(None)))),
+        }
+    }
+
+    /// Fails where the time is up: what ends then may have been cut.
+    pub(super) fn refuse_late(&self) -> Result<(), QueryError> {
+        match Instant::now() < self.fan_out.deadline {
+            true => Ok(()),
+            false => Err(QueryError::Timeout(self.timeout)),
+        }
     }
 
     /// Fails where stores are missing and that is not wanted.

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use masthead_store::fanout::Feed;
+use masthead_store::histogram::Histogram;
 use masthead_store::shard::Shard;
-use masthead_store::{Millis, Select, SeriesBatch};
+use masthead_store::{Labels, Millis, Samples, Select, SeriesBatch};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -15,6 +16,7 @@ use super::{Answer, Cost, Request};
 use crate::admission::Slot;
 use crate::annotations::{Annotations, Severity};
 use crate::config::Limits;
+use crate::engine::batch::Row;
 use crate::engine::{self, Context, Input, SampleLimit, Value};
 use crate::error::QueryError;
 use crate::plan::{self, PlanOptions};
@@ -121,7 +123,8 @@ impl Input for FeedInput {
             }
         })?;
         let Some(mut batch) = batch else {
-            self.asking.refuse_incomplete()?;
+            self.asking.refuse_late()?;
+            self.asking.refuse_incomplete_in(&feed.progress())?;
             return Ok(None);
         };
         if let Some(shard) = &self.shard {
@@ -144,11 +147,58 @@ fn value_bytes(value: &Value) -> usize {
         Value::Scalar(values) => size_of_val(values.as_slice()),
         Value::String(text) => text.len(),
         Value::Series(rows) => {
-            rows.iter().map(|row| size_of_val(row.values.as_slice()) + row.labels.size_bytes()).sum()
+            let row = |row: &Row| {
+                let histograms = row.histograms.iter().map(|(_, histogram)| histogram);
+                size_of_val(row.values.as_slice()) + histogram_bytes(histograms) + row.labels.size_bytes()
+            };
+            rows.iter().map(row).sum()
         }
-        Value::Matrix(series) => series
-            .iter()
-            .map(|(labels, samples)| samples.len() * size_of::<(Millis, f64)>() + labels.size_bytes())
-            .sum(),
+        Value::Matrix(series) => {
+            let one = |(labels, samples): &(Labels, Samples)| {
+                let histograms = samples.histograms.iter().map(|sample| &sample.histogram);
+                samples.len() * size_of::<(Millis, f64)>() + histogram_bytes(histograms) + labels.size_bytes()
+            };
+            series.iter().map(one).sum()
+        }
+    }
+}
+
+/// Bytes of histograms; a neighbour that is the same one is there once.
+fn histogram_bytes<'a>(histograms: impl Iterator<Item = &'a Arc<Histogram>>) -> usize {
+    let mut before = None;
+    let bytes = |histogram: &'a Arc<Histogram>| {
+        let is_new = before.replace(histogram).is_none_or(|before| !Arc::ptr_eq(before, histogram));
+        size_of::<(Millis, Arc<Histogram>)>() + if is_new { histogram.size_bytes() } else { 0 }
+    };
+    histograms.map(bytes).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use masthead_store::histogram::Span;
+
+    use super::*;
+
+    #[test]
+    fn histograms_of_a_result_are_paid_for_once_each() {
+        let histogram = |buckets: u32| {
+            let positive_spans = vec![Span { offset: 0, length: buckets }];
+            Arc::new(Histogram {
+                positive_spans,
+                positive_buckets: vec![1.0; buckets as usize],
+                ..Histogram::default()
+            })
+        };
+        let (small, large) = (histogram(1), histogram(1_000));
+        let row = |histograms: Vec<Arc<Histogram>>| {
+            let histograms = (0..).zip(histograms).collect();
+            Value::Series(vec![Row { labels: Labels::empty(), drop_name: false, values: vec![], histograms }])
+        };
+        let one = value_bytes(&row(vec![large.clone()]));
+        assert!(one > 8_000, "{one}");
+        let same = value_bytes(&row(vec![large.clone(), large.clone(), large.clone()]));
+        assert!(same < one + 100, "{same} of {one}");
+        let different = value_bytes(&row(vec![large.clone(), small, histogram(1_000)]));
+        assert!(different > 2 * 8_000, "{different}");
     }
 }

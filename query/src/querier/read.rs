@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use masthead_store::coverage::Coverage;
+use masthead_store::coverage::{Asked, Coverage, Outcome};
 use masthead_store::dedup::{self, Scratch, TimeRange};
 use masthead_store::fanout::Feed;
 use masthead_store::histogram::Histogram;
@@ -85,10 +85,10 @@ impl Querier {
                     answer = on_pool(pool, move || add_samples(answer, batch, range)).await??;
                     held.grow(answer.size_bytes() - before)?;
                 }
-                asking.refuse_incomplete()?;
+                asking.refuse_incomplete_in(&feed.progress())?;
             }
-            // The message is there twice while it is compressed.
-            held.grow(answer.size_bytes())?;
+            // The parts, the message of them, and that compressed, which at worst is a sixth more, are there at once.
+            held.grow(answer.size_bytes() * 13 / 6 + 32)?;
             let body = on_pool(pool, move || answer.finish()).await?;
             let body = body.map_err(|error| QueryError::Execution(error.to_string()))?;
             held.shrink_to(body.len());
@@ -134,8 +134,8 @@ impl Querier {
         let work = async |asking: Asking| {
             let mut found = BTreeMap::new();
             let mut held = asking.budget.begin("newest samples");
-            for matchers in matcher_sets {
-                let mut feed = asking.select(select(matchers, range, choices));
+            let selects = matcher_sets.into_iter().map(|matchers| select(matchers, range, choices));
+            for mut feed in asking.select_all(selects) {
                 while let Some(batch) = feed.next().await? {
                     for (labels, latest) in on_pool(pool, move || latest_of(batch, range)).await?? {
                         let bytes = labels.size_bytes() + latest.size_bytes();
@@ -144,7 +144,7 @@ impl Querier {
                         }
                     }
                 }
-                asking.refuse_incomplete()?;
+                asking.refuse_incomplete_in(&feed.progress())?;
             }
             Ok(asking.answer(found, held))
         };
@@ -171,6 +171,7 @@ impl ChunkStream {
         while let Some((number, range, feed)) = self.feeds.last_mut() {
             let (number, range) = (*number, *range);
             let Some(batch) = feed.next().await? else {
+                self.asking.refuse_late()?;
                 self.feeds.pop();
                 self.refuse_news()?;
                 continue;
@@ -184,11 +185,12 @@ impl ChunkStream {
         Ok(None)
     }
 
-    /// Fails where more is missing than the client was told.
+    /// Fails where a store failed of which the client was not told. Gaps are known from the beginning.
     fn refuse_news(&self) -> Result<(), QueryError> {
         let coverage = self.asking.selections.coverage(None);
-        let told = |store: &str| self.told.asked.iter().any(|asked| &*asked.store == store && !asked.is_complete());
-        match coverage.asked.iter().all(|asked| asked.is_complete() || told(&asked.store)) {
+        let failed = |asked: &Asked| matches!(asked.outcome, Outcome::Failed { .. });
+        let told = |store: &str| self.told.asked.iter().any(|asked| &*asked.store == store && failed(asked));
+        match coverage.asked.iter().all(|asked| !failed(asked) || told(&asked.store)) {
             true => Ok(()),
             false => Err(QueryError::Incomplete(Box::new(coverage))),
         }

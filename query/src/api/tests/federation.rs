@@ -6,10 +6,9 @@ use masthead_store::samples::{HistogramSample, STALE};
 use super::*;
 use crate::querier::{Latest, LatestValue};
 
-/// Samples shortly before the time of the test, which is the clock's.
+/// Samples shortly before the time of the test.
 fn recent(pairs: &[(&str, &str)], samples: &[(i64, f64)]) -> (Labels, Samples) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64;
-    let (timestamps, values) = samples.iter().map(|(ago, value)| ((now - ago) * 1000, *value)).unzip();
+    let (timestamps, values) = samples.iter().map(|(ago, value)| ((T - ago) * 1000, *value)).unzip();
     (Labels::from_pairs(pairs.iter().copied()), Samples { timestamps, values, ..Samples::default() })
 }
 
@@ -57,10 +56,9 @@ async fn the_newest_samples_are_exposed_by_name() {
             r#"up{cluster="eu",job="b",instance=""} 1e+21"#,
         ]
     );
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
     for line in got.body.lines().filter(|line| !line.starts_with('#')) {
         let time: i64 = line.rsplit_once(' ').unwrap().1.parse().unwrap();
-        assert!((now - 301_000..=now).contains(&time), "{line}");
+        assert!(((T - 300) * 1000..=T * 1000).contains(&time), "{line}");
     }
     let open = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8,text/plain;q=0.5";
     let got = federate(&api, "match[]={%22a.total%22}", open).await;
@@ -104,7 +102,7 @@ async fn histograms_are_exposed_where_a_format_has_a_place_for_them() {
     };
     let custom = Histogram { schema: -53, custom_bounds: vec![0.5, 10.0], count: 6.0, ..native.clone() };
     let at = |histogram: &Histogram| {
-        let timestamp = (SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64 - 5) * 1000;
+        let timestamp = (T - 5) * 1000;
         Samples {
             histograms: vec![HistogramSample { timestamp, start_timestamp: 0, histogram: Arc::new(histogram.clone()) }],
             ..Samples::default()

@@ -170,7 +170,7 @@ async fn a_stream_that_breaks_off_is_not_complete() {
             (response.status().as_u16(), &response.headers()["masthead-coverage"]),
             (200, &"complete".parse().unwrap())
         );
-        let metrics = || String::from_utf8(api.querier.metrics.render(0)).unwrap();
+        let metrics = || String::from_utf8(api.querier.metrics.render(0, |_| {})).unwrap();
         assert!(!metrics().contains("endpoint=\"read\""), "it has not ended");
         let read = axum::body::to_bytes(response.into_body(), usize::MAX).await;
         assert_eq!(read.is_ok(), failures == 0);
@@ -187,6 +187,55 @@ async fn a_stream_that_breaks_off_is_not_complete() {
     let mut frames = serve(api.clone(), request).await.into_body().into_data_stream();
     assert!(frames.next().await.is_some());
     drop(frames);
-    let metrics = String::from_utf8(api.querier.metrics.render(0)).unwrap();
+    let metrics = String::from_utf8(api.querier.metrics.render(0, |_| {})).unwrap();
     assert!(metrics.contains("masthead_queries_total{endpoint=\"read\",outcome=\"canceled\"} 1"), "{metrics}");
+}
+
+/// A client that pauses until the time is up has a part of the answer, and must not take it for the whole.
+#[tokio::test]
+async fn a_stream_that_ends_late_is_broken_off() {
+    let up = |i: usize| series(&[("__name__", "up"), ("i", &format!("{i:05}"))], &[1.0]);
+    let wide = MemoryStore::new("wide:10901", &Labels::empty(), &(0..3_000).map(up).collect::<Vec<_>>());
+    let api = api_over(vec![Arc::new(wide)], |_| {});
+    let request = http::Request::post("/api/v1/read?timeout=2").body(Body::from(read_request())).unwrap();
+    let mut frames = serve(api.clone(), request).await.into_body().into_data_stream();
+    assert!(frames.next().await.unwrap().is_ok());
+    tokio::time::sleep(Duration::from_millis(2_050)).await;
+    let last = frames.fold(None, |_, frame| async move { Some(frame.is_ok()) }).await;
+    assert_eq!(last, Some(false), "the end is an error");
+    let metrics = String::from_utf8(api.querier.metrics.render(0, |_| {})).unwrap();
+    assert!(metrics.contains("masthead_queries_total{endpoint=\"read\",outcome=\"timeout\"} 1"), "{metrics}");
+}
+
+/// With a gap a store counts as incomplete from the beginning; its failure is news all the same.
+#[tokio::test]
+async fn a_store_with_a_gap_may_fail_too() {
+    let gap = masthead_store::Gap {
+        labels: Labels::empty(),
+        min_time: T * 1000,
+        max_time: i64::MAX,
+        reason: "its head is not read".into(),
+    };
+    let up = |i: usize| series(&[("__name__", "up"), ("i", &format!("{i:05}"))], &[1.0]);
+    let wide = MemoryStore::new("wide:10901", &Labels::empty(), &(0..3_000).map(up).collect::<Vec<_>>());
+    let failing = FaultyStore::new(Arc::new(wide.with_gaps(vec![gap])), Fault::Error(1));
+    let api = api_over(vec![Arc::new(failing)], |_| {});
+    let request = http::Request::post("/api/v1/read").body(Body::from(read_request())).unwrap();
+    let response = serve(api.clone(), request).await;
+    assert!(response.headers()["masthead-coverage"].to_str().unwrap().starts_with("partial"));
+    assert!(axum::body::to_bytes(response.into_body(), usize::MAX).await.is_err());
+}
+
+/// Each further selector costs as much as the first, whatever is wanted of missing stores.
+#[tokio::test]
+async fn selectors_are_judged_one_by_one() {
+    let api = api_over(vec![Arc::new(east()), Arc::new(dead_west())], |_| {});
+    for path in ["series", "labels", "label/job/values"] {
+        let many = "match[]=up{cluster=%22prod-us-east%22}&".repeat(30);
+        let got = get(&api, &format!("/api/v1/{path}?{many}partial_response=false")).await;
+        assert_eq!((got.status, got.header("masthead-coverage")), (200, "complete"), "{path}: {}", got.body);
+        let got = get(&api, &format!("/api/v1/{path}?{many}match[]=up&partial_response=false")).await;
+        let partial = "partial; answered=1; asked=2; missing=\"prod-eu-west\"";
+        assert_eq!((got.status, got.header("masthead-coverage")), (503, partial), "{path}: {}", got.body);
+    }
 }
