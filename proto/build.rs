@@ -1,4 +1,5 @@
-//! Compiles the protocol definitions in `thanos/`, `prometheus/` and `grpc/` with a compiler written in Rust, so that no protoc is needed.
+//! Compiles the protocol definitions in `thanos/`, `prometheus/` and `grpc/` with a compiler written in Rust, so that
+//! no protoc is needed.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=thanos");

@@ -104,7 +104,7 @@ mod encodings {
                 count: buckets.iter().sum(),
                 sum: value,
                 schema: 3,
-                positive_spans: vec![Span { offset: -5, length: BUCKETS as u32 }],
+                positive_spans: [Span { offset: -5, length: BUCKETS as u32 }].into(),
                 positive_buckets: buckets.clone(),
                 ..Histogram::default()
             };
@@ -212,9 +212,10 @@ mod dedup_lanes {
     #[divan::bench(args = [false, true])]
     fn two_replicas(bencher: Bencher<'_, '_>, gaps: bool) {
         let (series, mut scratch, mut out) = (replicas(gaps), Scratch::default(), Samples::default());
+        let budget = Budget::unlimited();
         bencher
             .counter(ItemsCount::new(SAMPLES))
-            .bench_local(|| dedup::samples_of(&series, TimeRange::ALL, 0, &mut scratch, &mut out).is_ok());
+            .bench_local(|| dedup::samples_of(&series, TimeRange::ALL, &budget, &mut scratch, &mut out).is_ok());
     }
 }
 

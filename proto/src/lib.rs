@@ -1,7 +1,8 @@
-//! Messages of the protocols that Masthead speaks, generated from the definitions in `thanos/`, `prometheus/` and `grpc/`. No logic.
+//! Messages of the protocols that Masthead speaks, generated from the definitions in `thanos/`, `prometheus/` and
+//! `grpc/`. No logic.
 //!
-//! Services have no generated code: the store's client and server read and write series frames with a codec of their own,
-//! and what is left is a path and two messages a call.
+//! Services have no generated code: the store's client and server read and write series frames with a codec of their
+//! own, and what is left is a path and two messages a call.
 
 /// StoreAPI, labels, and what else sources are asked for.
 #[expect(missing_docs, reason = "generated")]

@@ -1,7 +1,7 @@
 //! Objects below one folder of an object store: listing, whole small objects, and coalesced ranged reads of large ones.
 //!
-//! Retries are those of the object store's client. A local folder is the same thing with cheap requests; all its blocking
-//! calls run on the runtime's blocking threads, inside `object_store`.
+//! Retries are those of the object store's client. A local folder is the same thing with cheap requests; all its
+//! blocking calls run on the runtime's blocking threads, inside `object_store`.
 
 use std::ops::Range;
 use std::path::{Component, Path as FilePath, PathBuf};
@@ -18,9 +18,9 @@ use crate::budget::Budget;
 use crate::cache::RangeCache;
 use crate::error::{StoreError, StoreErrorKind};
 
-/// Two ranges are read as one where at most so many bytes lie between them. On a local disk a further read costs a system call
-/// and a copy, some microseconds, in which 32 KiB are copied from the page cache; over a network it would pay to read more,
-/// but the bytes between are held until the batch is used up.
+/// Two ranges are read as one where at most so many bytes lie between them. On a local disk a further read costs a
+/// system call and a copy, some microseconds, in which 32 KiB are copied from the page cache; over a network it would
+/// pay to read more, but the bytes between are held until the batch is used up.
 pub const GAP_MAX: u64 = 32 << 10;
 
 /// Ranges are not joined beyond this, so that no buffer grows with the size of a segment.
@@ -196,8 +196,8 @@ fn without_dots(directory: &FilePath) -> std::io::Result<PathBuf> {
     Ok(out)
 }
 
-/// Joins ranges that ascend by start where at most [`GAP_MAX`] bytes lie between them, up to [`JOINED_MAX`] bytes. Each given
-/// range lies within one of the joined ones, which do not overlap unless a single range is larger than the limit.
+/// Joins ranges that ascend by start where at most [`GAP_MAX`] bytes lie between them, up to [`JOINED_MAX`] bytes. Each
+/// given range lies within one of the joined ones, which overlap only where given ranges do that the limit keeps apart.
 pub fn coalesce(ranges: impl Iterator<Item = Range<u64>>) -> Vec<Range<u64>> {
     let mut joined: Vec<Range<u64>> = Vec::new();
     for range in ranges {

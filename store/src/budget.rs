@@ -95,12 +95,12 @@ impl Budget {
 
     fn take(&self, what: &'static str, bytes: usize) -> Result<(), LimitExceeded> {
         let account = &*self.0;
-        let before = account.used.fetch_add(bytes, Ordering::Relaxed);
-        let after = before.saturating_add(bytes);
-        if after > account.limit {
-            account.used.fetch_sub(bytes, Ordering::Relaxed);
+        // Not added before it is known to fit: what is refused must not take room from others even for a moment.
+        let fitting = |used: usize| used.checked_add(bytes).filter(|after| *after <= account.limit);
+        let Ok(before) = account.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fitting) else {
             return Err(LimitExceeded { what, budget: account.name, limit: account.limit, wanted: bytes });
-        }
+        };
+        let after = before + bytes;
         if let Some(parent) = &account.parent
             && let Err(refused) = parent.take(what, bytes)
         {

@@ -1,5 +1,5 @@
-//! A byte-weighted LRU over ranges of objects. What it holds is reserved, so that it shrinks the room of the queries openly
-//! and never by surprise. Keys are exact ranges: the same question asks for the same ranges.
+//! A byte-weighted LRU over ranges of objects. What it holds is reserved, so that it shrinks the room of the queries
+//! openly and never by surprise. Keys are exact ranges: the same question asks for the same ranges.
 
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
@@ -52,8 +52,8 @@ impl RangeCache {
         entries.lru.get(&Key { object, start: range.start, end: range.end }).map(|entry| entry.bytes.clone())
     }
 
-    /// Keeps a copy of `bytes`, unless they are too large, or the budget has no room. A copy, since `bytes` may be a slice of
-    /// a buffer many times its size.
+    /// Keeps a copy of `bytes`, unless they are too large, or the budget has no room. A copy, since `bytes` may be a
+    /// slice of a buffer many times its size.
     pub fn put(&self, object: u64, range: &Range<u64>, bytes: &[u8]) {
         let weight = bytes.len() + ENTRY_OVERHEAD;
         if weight > self.capacity / SHARE_MAX {

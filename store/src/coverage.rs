@@ -67,8 +67,8 @@ impl Coverage {
         self.asked.iter().filter(|a| a.is_complete()).count()
     }
 
-    /// What is missing, by name: the values of `cluster_label` in the label sets of each incomplete store, or the store's id
-    /// where it has none. Sorted, unique.
+    /// What is missing, by name: the values of `cluster_label` in the label sets of each incomplete store, or the
+    /// store's id where it has none. Sorted, unique.
     pub fn missing(&self, cluster_label: &str) -> BTreeSet<String> {
         let mut names = BTreeSet::new();
         for asked in self.asked.iter().filter(|a| !a.is_complete()) {

@@ -1,21 +1,23 @@
 //! From chunks to one column a series: the chunks of a lane joined, then the lanes deduplicated.
 //!
-//! Pure functions over columns. What they give depends on the samples within the asked range only: not on who sent them, in
-//! what order, or how they were cut into chunks.
+//! Pure functions over columns. What they give depends on the samples within the asked range only: not on who sent
+//! them, in what order, or how they were cut into chunks.
 //!
-//! The rule of deduplication: the first lane in [`Lane`](crate::Lane) order is the primary lane. Where the time from one of its
-//! values to the next is more than one and a half of its intervals there, the next lane fills in what lies at least half an interval
-//! from both, the lane after it fills the gaps that are left, and so on. The primary lane is back at its next value. The
-//! interval is the median of the nearest distances, so that neither a changed scrape interval nor a far-away part of the
-//! selection matters. Nothing is remembered from gap to gap: a part of a selection is answered as the whole would be, but for
-//! what lies within one interval of its ends. Every change of lane is marked by a [`Run`].
+//! The rule of deduplication: the first lane in [`Lane`](crate::Lane) order is the primary lane. Where the time from
+//! one of its values to the next is more than one and a half of its intervals there, the next lane fills in what lies
+//! at least half an interval from both, the lane after it fills the gaps that are left, and so on. The primary lane is
+//! back at its next value. The interval is the median of the nearest distances, so that neither a changed scrape
+//! interval nor a far-away part of the selection matters. Nothing is remembered from gap to gap: a part of a selection
+//! is answered as the whole would be, but for what lies within one interval of its ends. Every change of lane is marked
+//! by a [`Run`].
 //!
-//! Stale markers: a lane's marker says that *this lane* saw the series end, so it is a gap of the lane like any other. It is
-//! given only where no lane has a value for that time.
+//! Stale markers: a lane's marker says that *this lane* saw the series end, so it is a gap of the lane like any other.
+//! It is given only where no lane has a value for that time.
 
 use std::cmp::Ordering;
 use std::ops::Range;
 
+use crate::budget::{Budget, LimitExceeded, Reservation};
 use crate::chunk;
 use crate::error::StoreError;
 use crate::samples::{Run, Samples, is_stale};
@@ -45,16 +47,19 @@ impl TimeRange {
     pub(crate) fn overlaps(self, chunk: &Chunk) -> bool {
         chunk.min_time <= self.max_time && self.min_time <= chunk.max_time
     }
-
-    /// `by` ms more at either end.
-    fn widened(self, by: Millis) -> Self {
-        Self { min_time: self.min_time.saturating_sub(by), max_time: self.max_time.saturating_add(by) }
-    }
 }
 
-/// Memory that decoding reuses from series to series. One a thread.
+/// What a thread may use for a series without paying for it, bytes: some days of floats. It keeps accounts out of the
+/// way of the many small series.
+const FREE_BYTES: usize = 64 << 10;
+
+/// Memory that decoding reuses from series to series. One a thread, and of one budget.
 #[derive(Debug, Default)]
 pub struct Scratch {
+    /// What the samples of the series that was decoded last take beyond what is free.
+    held: Option<Reservation>,
+    /// What they take in all.
+    bytes: usize,
     /// Positions of the chunks of a lane, in canonical order.
     order: Vec<usize>,
     overlap: Overlap,
@@ -76,15 +81,15 @@ struct Overlap {
     active: Vec<usize>,
 }
 
-/// Appends to `out` the samples of one lane within `range`: of all its chunks, in whatever order, doubled or overlapping they
-/// come. Of different samples at the same time a stale marker counts before NaN, NaN before a number, and the greater number
-/// before the smaller one; histograms count before floats that are not stale, and have an order of their own: a rule of samples
-/// alone, so that no way to cut, to order or to send chunks shows in the answer. (In
-/// Prometheus the winner is whatever iterator chainSampleIterator in storage/merge.go is at, which depends on the range that
-/// is read.)
+/// Appends to `out` the samples of one lane within `range`: of all its chunks, in whatever order, doubled or
+/// overlapping they come. Of different samples at the same time a stale marker counts before NaN, NaN before a number,
+/// and the greater number before the smaller one; histograms count before floats that are not stale, and have an order
+/// of their own: a rule of samples alone, so that no way to cut, to order or to send chunks shows in the answer. (In
+/// Prometheus the winner is whatever iterator chainSampleIterator in storage/merge.go is at, which depends on the range
+/// that is read.)
 ///
-/// `out` should be empty, or end before `range`. Nothing is allocated a sample, and for chunks that ascend without overlap
-/// there is no work but decoding.
+/// `out` should be empty, or end before `range`. Nothing is allocated a sample, and for chunks that ascend without
+/// overlap there is no work but decoding.
 ///
 /// Errors: those of [`chunk::decode`]; `out` is as before then.
 pub fn decode_lane(
@@ -234,37 +239,63 @@ fn append(from: &Samples, range: Range<usize>, to: &mut Samples) {
 }
 
 /// Decodes all lanes of `series` and deduplicates them into `out`, which is cleared first: its samples within `range`.
+/// Large series, and those of large histograms, are paid for from `budget` before they are decoded, until the next one
+/// is.
 ///
-/// Samples up to `margin` ms outside of `range` are looked at too, if the selection asked for them, so that what is chosen near
-/// the ends does not depend on where the selection begins. A series of one lane costs no more than its decoding; further
-/// lanes are decoded only if the primary lane has a gap.
+/// A series of one lane costs no more than its decoding; further lanes are decoded only if the primary lane has a gap.
 ///
-/// Errors: those of [`chunk::decode`].
+/// Errors: those of [`chunk::decode`], and the budget's refusal.
 pub fn samples_of(
     series: &Series,
     range: TimeRange,
-    margin: Millis,
+    budget: &Budget,
     scratch: &mut Scratch,
     out: &mut Samples,
 ) -> Result<(), StoreError> {
     out.clear();
+    scratch.bytes = 0;
+    if let Some(held) = &mut scratch.held {
+        held.shrink_to(0);
+    }
     match series.lanes.as_slice() {
         [] => Ok(()),
-        [lane] => decode_lane(&lane.chunks, range, scratch, out),
+        [lane] => decode_paid(lane, range, budget, scratch, out),
         lanes => {
             let ranks = ranks(lanes);
-            let wide = range.widened(margin);
-            let primary = &lanes[ranks[0]];
-            decode_lane(&primary.chunks, wide, scratch, out)?;
-            if !lanes::is_gapless(out, wide) {
-                let mut decoded = std::mem::take(&mut scratch.lanes);
-                let result = dedup_all(lanes, &ranks, wide, (&mut decoded, scratch), out);
-                scratch.lanes = decoded;
-                result?;
+            decode_paid(&lanes[ranks[0]], range, budget, scratch, out)?;
+            if lanes::is_gapless(out, range) {
+                return Ok(());
             }
-            trim(range, out);
-            Ok(())
+            let mut decoded = std::mem::take(&mut scratch.lanes);
+            let result = dedup_all(lanes, &ranks, (range, budget), (&mut decoded, scratch), out);
+            scratch.lanes = decoded;
+            result
         }
+    }
+}
+
+fn decode_paid(
+    lane: &LaneChunks,
+    range: TimeRange,
+    budget: &Budget,
+    scratch: &mut Scratch,
+    out: &mut Samples,
+) -> Result<(), StoreError> {
+    let wanted = lane.chunks.iter().filter(|chunk| range.overlaps(chunk));
+    scratch.pay(wanted.map(chunk::decoded_bytes_max).sum(), budget)?;
+    decode_lane(&lane.chunks, range, scratch, out)
+}
+
+impl Scratch {
+    /// Takes `bytes` more, for the current series.
+    fn pay(&mut self, bytes: usize, budget: &Budget) -> Result<(), LimitExceeded> {
+        self.bytes += bytes;
+        let beyond = self.bytes.saturating_sub(FREE_BYTES);
+        if beyond > 0 {
+            let held = self.held.get_or_insert_with(|| budget.begin("samples of a series"));
+            held.grow(beyond - held.bytes())?;
+        }
+        Ok(())
     }
 }
 
@@ -279,7 +310,7 @@ fn ranks(lanes: &[LaneChunks]) -> Vec<usize> {
 fn dedup_all(
     lanes: &[LaneChunks],
     ranks: &[usize],
-    range: TimeRange,
+    (range, budget): (TimeRange, &Budget),
     (decoded, scratch): (&mut Vec<Samples>, &mut Scratch),
     out: &mut Samples,
 ) -> Result<(), StoreError> {
@@ -289,33 +320,11 @@ fn dedup_all(
     decoded.iter_mut().for_each(Samples::clear);
     std::mem::swap(&mut decoded[0], out);
     for (samples, rank) in decoded.iter_mut().zip(ranks).skip(1) {
-        decode_lane(&lanes[*rank].chunks, range, scratch, samples)?;
+        decode_paid(&lanes[*rank], range, budget, scratch, samples)?;
     }
     let numbered: Vec<(u16, &Samples)> = (0..).zip(&decoded[..ranks.len()]).collect();
     lanes::dedup_within(&numbered, range, &mut scratch.plan, out);
     Ok(())
-}
-
-/// Cuts `samples` down to `range`.
-fn trim(range: TimeRange, samples: &mut Samples) {
-    let start = samples.timestamps.partition_point(|time| *time < range.min_time);
-    let end = samples.timestamps.partition_point(|time| *time <= range.max_time).max(start);
-    samples.timestamps.truncate(end);
-    samples.timestamps.drain(..start);
-    samples.values.truncate(end);
-    samples.values.drain(..start);
-    if !samples.start_timestamps.is_empty() {
-        samples.start_timestamps.truncate(end);
-        samples.start_timestamps.drain(..start);
-    }
-    samples.histograms.retain(|h| (range.min_time..=range.max_time).contains(&h.timestamp));
-    samples.runs.retain(|run| run.start < end);
-    let before = samples.runs.partition_point(|run| run.start <= start).saturating_sub(1);
-    samples.runs.drain(..before);
-    for run in &mut samples.runs {
-        run.start = run.start.saturating_sub(start);
-    }
-    lanes::settle_runs(&mut samples.runs);
 }
 
 /// Lengths of columns, to go back to.

@@ -11,7 +11,8 @@ use crate::budget::LimitExceeded;
 pub struct StoreError {
     /// What the caller can do about it.
     pub kind: StoreErrorKind,
-    /// The thing and the act, present tense, lower case: `read index of block 01H…: checksum of the symbols does not fit`.
+    /// The thing and the act, present tense, lower case: `read index of block 01H…: checksum of the symbols does not
+    /// fit`.
     pub context: String,
     /// The cause, for the log.
     pub source: Option<Arc<dyn Error + Send + Sync>>,

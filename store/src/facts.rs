@@ -1,4 +1,5 @@
-//! What sources know besides series: metadata of metrics, rules with their alerts, targets, exemplars, statistics of heads.
+//! What sources know besides series: metadata of metrics, rules with their alerts, targets, exemplars, statistics of
+//! heads.
 //!
 //! A [`Question`] is asked of all stores that serve its [`Kind`] ([`crate::fanout::facts`]); what comes is a heap of
 //! [`Facts`], which each kind's `fold` makes one answer: filtered, replicas deduplicated, sorted.
@@ -202,14 +203,26 @@ impl Facts {
         Ok(())
     }
 
+    /// Adds a fact that `paid` has paid for, a part of it at least.
+    ///
+    /// Errors: the budget's refusal of the rest.
+    pub(crate) fn push_paid(&mut self, fact: Fact, paid: &mut Reservation) -> Result<(), LimitExceeded> {
+        let bytes = fact.size_bytes();
+        paid.grow(bytes.saturating_sub(paid.bytes()))?;
+        self.held.merge(paid.split(bytes));
+        paid.shrink_to(0);
+        self.items.push(fact);
+        Ok(())
+    }
+
     /// Takes over the facts of `other`, which must be of the same budget, and their memory.
     pub fn append(&mut self, mut other: Self) {
         self.held.merge(other.held);
         self.items.append(&mut other.items);
     }
 
-    /// Makes the statistics of one source, which may come in parts, one for each tenant, and notes whose they are, so that
-    /// those of replicas can be told.
+    /// Makes the statistics of one source, which may come in parts, one for each tenant, and notes whose they are, so
+    /// that those of replicas can be told.
     pub(crate) fn of_source(mut self, label_sets: &[Labels]) -> Result<Self, LimitExceeded> {
         let lacking = self.lacking.take();
         let (tenants, mut held) = statistics::by_tenant(self, usize::MAX, &[]);

@@ -1,7 +1,7 @@
 //! Floats in texts, as Go reads and writes them.
 //!
-//! Rust and Go give the same digits but where the float lies midway between two texts of that length: Rust takes the upper
-//! one, Go the even one (internal/strconv/ftoadbox.go). Go's digits are in every answer, so they are ours.
+//! Rust and Go give the same digits but where the float lies midway between two texts of that length: Rust takes the
+//! upper one, Go the even one (internal/strconv/ftoadbox.go). Go's digits are in every answer, so they are ours.
 
 mod parse;
 
@@ -117,8 +117,8 @@ fn two_digits(exponent: i32) -> String {
     format!("{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.abs())
 }
 
-/// Whether a float, written out in full, has as many digits as one midway between two shortest texts. With the number of
-/// decimals given, Rust rounds the full digits, and to even.
+/// Whether a float, written out in full, has as many digits as one midway between two shortest texts. With the number
+/// of decimals given, Rust rounds the full digits, and to even.
 fn may_be_midway(value: f64) -> bool {
     let bits = value.to_bits();
     let (exponent, fraction) = ((bits >> 52) as i32 & 0x7ff, bits & ((1 << 52) - 1));
@@ -205,7 +205,8 @@ mod tests {
         assert_eq!(scientific(-5e-324), ("-5".to_owned(), -324));
     }
 
-    /// The digits are as few as Rust's, read back as the same float, and end even where the next ones would be "5" alone.
+    /// The digits are as few as Rust's, read back as the same float, and end even where the next ones would be "5"
+    /// alone.
     #[test]
     fn digits_are_the_nearest_of_the_shortest() {
         let mut seed: u64 = 0x9e37_79b9_7f4a_7c15;

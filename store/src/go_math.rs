@@ -1,5 +1,5 @@
-//! Elementary functions with the last digit that Go's `math` package gives on amd64, so that answers equal Prometheus' bit
-//! by bit. The platform's C library rounds some arguments otherwise, and differs from platform to platform.
+//! Elementary functions with the last digit that Go's `math` package gives on amd64, so that answers equal Prometheus'
+//! bit by bit. The platform's C library rounds some arguments otherwise, and differs from platform to platform.
 //!
 //! The algorithms are the public ones that Go cites: Shibata's exponential (SLEEF), FreeBSD's msun for logarithms, and
 //! Cephes for trigonometric functions. The order of operations is part of them: nothing here may be rearranged.
@@ -270,8 +270,7 @@ pub fn pow(x: f64, y: f64) -> f64 {
 }
 
 fn special_pow(x: f64, y: f64) -> Option<f64> {
-    let odd = |y: f64| y.abs() < 9_007_199_254_740_992.0 && y.fract() == 0.0 && (y as i64) & 1 == 1;
-    let odd_y = odd(y) || odd(-y);
+    let odd_y = y.abs() < 9_007_199_254_740_992.0 && y.fract() == 0.0 && (y as i64) & 1 == 1;
     Some(match () {
         () if y == 0.0 || x == 1.0 => 1.0,
         () if y == 1.0 => x,

@@ -1,13 +1,14 @@
-//! Native histograms and their arithmetic, with the bits that Prometheus' FloatHistogram gives (model/histogram): the order of
-//! operations is part of it, and nothing is fused.
+//! Native histograms and their arithmetic, with the bits that Prometheus' FloatHistogram gives (model/histogram): the
+//! order of operations is part of it, and nothing is fused.
 //!
 //! All histograms are float histograms here: integer ones become such when they are decoded.
 //!
 //! # Invariants
 //!
-//! - Schemas are -4..=8 (exponential) or [`CUSTOM_SCHEMA`]; spans are as long as there are buckets, and no offset but the first
-//!   is negative. Decoders see to schemas and lengths; bounds, signs and first offsets are as they came, and
-//!   [`Histogram::validate`] judges them. Where something does not hold, nothing panics.
+//! - Schemas are -9..=8 (exponential, of which those below -4 are read and never made) or [`CUSTOM_SCHEMA`]; spans are
+//!   as long as there are buckets, and no offset but the first is negative. Decoders see to schemas and lengths;
+//!   bounds, signs and first offsets are as they came, and [`Histogram::validate`] judges them. Where something does
+//!   not hold, nothing panics.
 //! - Layouts are not canonical: empty buckets and spans of length 0 may be there, until [`Histogram::compact`].
 
 mod bounds;
@@ -17,6 +18,7 @@ mod custom;
 mod error;
 mod layout;
 mod reset;
+mod sum;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -29,12 +31,24 @@ pub use combine::Combined;
 pub use error::HistogramError;
 pub use trim::Trim;
 
+pub use sum::Sum;
+
+pub(crate) use buckets::Indexed;
+pub(crate) use layout::spans_of;
+pub(crate) use reset::has_fallen;
+
+use std::sync::Arc;
+
 use crate::samples::{STALE, is_stale};
 
 /// Schema of histograms with custom bounds.
 pub const CUSTOM_SCHEMA: i32 = -53;
 
-/// A float native histogram, as the engine sees all of them.
+/// The finest exponential schema: finer ones are reduced to it when they are decoded.
+pub(crate) const FINEST_SCHEMA: i32 = 8;
+
+/// A float native histogram, as the engine sees all of them. Where the buckets lie is shared: the samples of a chunk
+/// have one layout, and what is computed from them mostly keeps it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Histogram {
     /// What is known about a reset between the sample before and this one.
@@ -50,16 +64,19 @@ pub struct Histogram {
     /// Sum of all observations; the stale marker where the sample is stale.
     pub sum: f64,
     /// Where the positive buckets lie.
-    pub positive_spans: Vec<Span>,
+    pub positive_spans: Arc<[Span]>,
     /// Where the negative buckets lie.
-    pub negative_spans: Vec<Span>,
+    pub negative_spans: Arc<[Span]>,
     /// Absolute counts of the positive buckets.
     pub positive_buckets: Vec<f64>,
     /// Absolute counts of the negative buckets.
     pub negative_buckets: Vec<f64>,
     /// Upper bounds of custom buckets, without +Inf; empty for exponential schemas.
-    pub custom_bounds: Vec<f64>,
+    pub custom_bounds: Arc<[f64]>,
 }
+
+/// Spans and counts of the buckets of one sign.
+pub(crate) type Counts<'a> = (&'a [Span], &'a [f64]);
 
 /// A run of neighbouring buckets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,8 +128,8 @@ impl Histogram {
     /// Divides all counts and the sum. A negative divisor makes a gauge; 0 removes the buckets.
     pub fn div(&mut self, divisor: f64) {
         if divisor == 0.0 {
-            self.positive_spans.clear();
-            self.negative_spans.clear();
+            self.positive_spans = Arc::default();
+            self.negative_spans = Arc::default();
             self.positive_buckets.clear();
             self.negative_buckets.clear();
         }
@@ -138,8 +155,8 @@ impl Histogram {
         }
     }
 
-    /// Merges buckets to the coarser `schema`. Nothing happens where the histogram is no finer than that, or one of both has
-    /// custom bounds. The hint stays (ReduceResolution).
+    /// Merges buckets to the coarser `schema`. Nothing happens where the histogram is no finer than that, or one of
+    /// both has custom bounds. The hint stays (ReduceResolution).
     pub fn reduce_to(&mut self, schema: i32) {
         if self.has_custom_bounds() || schema == CUSTOM_SCHEMA || schema >= self.schema {
             return;
@@ -168,24 +185,29 @@ impl Histogram {
 
     /// Whether anything in it is infinite, as after a sum beyond the greatest float (HasOverflow).
     pub fn has_overflow(&self) -> bool {
-        let lists = [&self.positive_buckets, &self.negative_buckets, &self.custom_bounds];
+        let lists = [&*self.positive_buckets, &*self.negative_buckets, &*self.custom_bounds];
         [self.zero_count, self.count, self.sum]
             .iter()
             .chain(lists.into_iter().flatten())
             .any(|value| value.is_infinite())
     }
 
-    /// Memory it takes, bytes.
+    /// Memory it takes, bytes, as if it shared its layout with no other one.
     pub fn size_bytes(&self) -> usize {
         size_of::<Self>() + 8 * self.elements()
     }
 
-    /// As how many float samples it counts against limits and in statistics: of 16 bytes each, with its time (HPoint.size in
-    /// promql/value.go, Size in model/histogram/float_histogram.go).
+    /// As how many float samples it counts against limits and in statistics: of 16 bytes each, with its time
+    /// (HPoint.size in promql/value.go, Size in model/histogram/float_histogram.go).
     pub fn size_in_samples(&self) -> usize {
         /// Upstream's struct without the elements of its lists.
         const STRUCT_BYTES: usize = 168;
         (STRUCT_BYTES + 8 * self.elements() + 8) / 16
+    }
+
+    /// Where the positive and the negative buckets lie, and what is in them.
+    pub(crate) fn sides(&self) -> [Counts<'_>; 2] {
+        [(&self.positive_spans, &self.positive_buckets), (&self.negative_spans, &self.negative_buckets)]
     }
 
     fn elements(&self) -> usize {
@@ -196,5 +218,5 @@ impl Histogram {
 
 /// Whether `schema` is an exponential one that histograms here may have (IsExponentialSchema).
 pub fn is_exponential(schema: i32) -> bool {
-    (-4..=8).contains(&schema)
+    (-4..=FINEST_SCHEMA).contains(&schema)
 }

@@ -1,4 +1,5 @@
-//! Summation by Kahan in Neumaier's form, as util/kahansum/kahansum.go does it: bit for bit, so no fused operations here.
+//! Summation by Kahan in Neumaier's form, as util/kahansum/kahansum.go does it: bit for bit, so no fused operations
+//! here.
 
 /// Adds `value` to the sum `sum` whose lost low bits are `compensation`. The sum proper is `sum + compensation`.
 #[inline]

@@ -35,7 +35,11 @@ impl LabelStrings {
     }
 
     /// Takes over the strings of `other`, which must be of the same budget, and their memory.
-    pub fn append(&mut self, other: Self) {
+    pub fn append(&mut self, mut other: Self) {
+        // The fewer go to the more, which mostly are all.
+        if self.strings.len() < other.strings.len() {
+            std::mem::swap(&mut self.strings, &mut other.strings);
+        }
         self.held.merge(other.held);
         let mut doubled = 0;
         for text in other.strings {

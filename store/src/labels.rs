@@ -1,8 +1,8 @@
 //! Label sets: the identity of a series.
 //!
-//! One immutable buffer a set, so that a clone is a reference count, equality and hash are those of the bytes, and a series
-//! of eight labels costs one allocation. The buffer is valid UTF-8 as a whole (lengths are written in ASCII), so no access
-//! needs an unchecked conversion.
+//! One immutable buffer a set, so that a clone is a reference count, equality and hash are those of the bytes, and a
+//! series of eight labels costs one allocation. The buffer is valid UTF-8 as a whole (lengths are written in ASCII), so
+//! no access needs an unchecked conversion.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -32,7 +32,8 @@ impl Labels {
         Self(Arc::from(""))
     }
 
-    /// Builds a set from pairs in any order. Of several pairs with one name the last one counts; empty values are left out.
+    /// Builds a set from pairs in any order. Of several pairs with one name the last one counts; empty values are left
+    /// out.
     pub fn from_pairs<N: AsRef<str>, V: AsRef<str>>(pairs: impl IntoIterator<Item = (N, V)>) -> Self {
         let mut pairs: Vec<(N, V)> = pairs.into_iter().collect();
         // A stable sort: of equal names the last one stays the last.
@@ -44,7 +45,8 @@ impl Labels {
 
     /// Builds a set from pairs that ascend by name and are unique already. Empty values are left out.
     ///
-    /// Names and values longer than [`LENGTH_MAX`] are cut at a character border: callers that read foreign bytes refuse them.
+    /// Names and values longer than [`LENGTH_MAX`] are cut at a character border: callers that read foreign bytes
+    /// refuse them.
     pub fn from_sorted<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         Self::from_sorted_in(&mut String::with_capacity(128), pairs)
     }
@@ -149,9 +151,9 @@ impl Labels {
         pairs.filter(|(name, _)| grouping.keeps(name))
     }
 
-    /// `labels.Hash()` of a default Prometheus build (tag `stringlabels`, model/labels/labels_stringlabels.go): xxhash64 over
-    /// each name and value behind its length, one byte, or 0xff and three bytes little-endian from 255 on. `limit_ratio`
-    /// chooses series by it.
+    /// `labels.Hash()` of a default Prometheus build (tag `stringlabels`, model/labels/labels_stringlabels.go):
+    /// xxhash64 over each name and value behind its length, one byte, or 0xff and three bytes little-endian from 255
+    /// on. `limit_ratio` chooses series by it.
     pub fn prometheus_hash(&self) -> u64 {
         let mut bytes = Vec::with_capacity(self.0.len() + 8);
         for text in self.iter().flat_map(|(name, value)| [name, value]) {
@@ -172,7 +174,8 @@ fn contains<S: AsRef<str>>(names: &[S], name: &str) -> bool {
     names.iter().any(|n| n.as_ref() == name)
 }
 
-/// Appends `text` behind its length: one ASCII byte, or 0x7f and four bytes of six bits, so that the buffer stays UTF-8.
+/// Appends `text` behind its length: one ASCII byte, or 0x7f and four bytes of six bits, so that the buffer stays
+/// UTF-8.
 fn push(buffer: &mut String, text: &str) {
     let mut length = text.len().min(LENGTH_MAX);
     while !text.is_char_boundary(length) {
@@ -338,8 +341,8 @@ pub fn quote(text: &str) -> String {
     out
 }
 
-/// Go's `strconv.IsPrint` for characters beyond ASCII, by way of Rust's escapes, which spare the same graphic characters;
-/// of the spaces Go prints U+0020 only.
+/// Go's `strconv.IsPrint` for characters beyond ASCII, by way of Rust's escapes, which spare the same graphic
+/// characters; of the spaces Go prints U+0020 only.
 fn is_print(c: char) -> bool {
     !c.is_whitespace() && !c.is_control() && c.escape_debug().count() == 1 || is_combining(c)
 }

@@ -2,9 +2,10 @@
 //!
 //! # Layout
 //!
-//! Pure data: [`labels`], [`label_strings`], [`matcher`], [`series`], [`samples`], [`histogram`], [`kahan`], `chunk`, `merge`, `dedup`.
-//! Sources: `block` (TSDB blocks through object_store), `remote` (StoreAPI peers), `testing` (in memory, for tests).
-//! Besides series: [`facts`]. Between them and the engine: `fanout`. Towards other aggregators: `serve`. Accounts: [`budget`], [`coverage`], [`error`]. Numbers as Go has them: [`go_float`], [`go_math`].
+//! Pure data: [`labels`], [`label_strings`], [`matcher`], [`series`], [`samples`], [`histogram`], [`kahan`], `chunk`,
+//! `merge`, `dedup`. Sources: `block` (TSDB blocks through object_store), `remote` (StoreAPI peers), `testing` (in
+//! memory, for tests). Besides series: [`facts`]. Between them and the engine: `fanout`. Towards other aggregators:
+//! `serve`. Accounts: [`budget`], [`coverage`], [`error`]. Numbers as Go has them: [`go_float`], [`go_math`].
 //!
 //! # Invariants
 //!
@@ -70,21 +71,22 @@ pub type FactsAnswer = BoxFuture<'static, Result<Facts, StoreError>>;
 /// # Contract
 ///
 /// - `info` and `gaps` are cached facts: no I/O, no waiting.
-/// - `select` does no I/O before its streams are polled. The streams together give every series that matches and has a chunk
-///   in the time range (both ends inclusive), with all chunks of it that overlap the range; chunks may reach beyond it, and
-///   more chunks may come. A series may come in several of the streams.
-/// - External labels are part of the series and win over labels of the series itself. `replica_labels` are removed from the
-///   labels and name the [`Lane`] of the chunks. Matchers see the labels before that.
+/// - `select` does no I/O before its streams are polled. The streams together give every series that matches and has a
+///   chunk in the time range (both ends inclusive), with all chunks of it that overlap the range; chunks may reach
+///   beyond it, and more chunks may come. A series may come in several of the streams.
+/// - External labels are part of the series and win over labels of the series itself. `replica_labels` are removed from
+///   the labels and name the [`Lane`] of the chunks. Matchers see the labels before that.
 /// - Each stream ascends strictly by the final labels. Lanes within one series are unique.
 /// - What is handed over is reserved in the allowance's budget and travels with it.
-/// - A stream hands over what it has when nothing more is ready, so that silence is the peer's and never that of a half-full
-///   batch. Nothing is read ahead beyond one batch and the windows of the transport.
+/// - A stream hands over what it has when nothing more is ready, so that silence is the peer's and never that of a
+///   half-full batch. Nothing is read ahead beyond one batch and the windows of the transport.
 /// - Dropping a stream ends the work behind it, on the peer too.
 /// - With `labels_only` the series have lanes without chunks.
 /// - `label_names` and `label_values` respect the matchers and, at least roughly, the times.
-/// - `facts` may give more than was asked for, but not less, of the kinds that `info` says are served; for others nobody asks.
-///   Labels in them have the external labels, replica labels included.
-/// - The refusal of the allowance's budget is an error with that cause ([`StoreError::limit`]), and no failure of the store.
+/// - `facts` may give more than was asked for, but not less, of the kinds that `info` says are served; for others
+///   nobody asks. Labels in them have the external labels, replica labels included.
+/// - The refusal of the allowance's budget is an error with that cause ([`StoreError::limit`]), and no failure of the
+///   store.
 /// - Errors name the store's thing and act, not the store: the caller knows it.
 pub trait Store: Send + Sync + 'static {
     /// Cached facts for pruning and coverage.

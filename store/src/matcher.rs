@@ -36,7 +36,8 @@ impl MatchOp {
 /// Characters that mean something in an expression (Go's regexp.QuoteMeta).
 const META: &[u8] = br"\.+*?()|[]{}^$";
 
-/// One condition on one label. An absent label counts as the empty string. Cheap to clone; equal by name, operator and value.
+/// One condition on one label. An absent label counts as the empty string. Cheap to clone; equal by name, operator and
+/// value.
 #[derive(Clone)]
 pub struct Matcher {
     name: Arc<str>,
@@ -101,8 +102,8 @@ fn literals(text: &str) -> Option<Vec<Box<str>>> {
 
 impl Matcher {
     /// Compiles a matcher. Fails only for a regular expression that Go's regexp/syntax refuses, with Go's error text:
-    /// ``error parsing regexp: missing closing ]: `[a` ``; and for one whose classes are too many (`expression too large`),
-    /// where our limit is lower than Go's.
+    /// ``error parsing regexp: missing closing ]: `[a` ``; and for one whose classes are too many (`expression too
+    /// large`), where our limit is lower than Go's.
     pub fn new(name: &str, op: MatchOp, value: &str) -> Result<Self, String> {
         let pattern = match op {
             MatchOp::Equal | MatchOp::NotEqual => None,
@@ -155,7 +156,7 @@ impl Matcher {
             Test::Glob(_) => self.value.len(),
             Test::Compiled(compiled) => compiled.size_bytes(),
         });
-        self.name.len() + self.value.len() + pattern
+        size_of::<Self>() + self.name.len() + self.value.len() + pattern
     }
 
     /// Whether `value` (empty: absent) fulfils the condition.

@@ -1,5 +1,5 @@
-//! The merge of sorted streams of series: pure, without I/O or waiting. Equal labels become one series, equal lanes within it
-//! one lane. Whoever feeds it decides when to wait.
+//! The merge of sorted streams of series: pure, without I/O or waiting. Equal labels become one series, equal lanes
+//! within it one lane. Whoever feeds it decides when to wait.
 
 use std::vec;
 
@@ -13,8 +13,8 @@ const BATCH_BYTES: usize = 4 << 20;
 
 /// Streams of series while they are merged.
 ///
-/// A stream is *hungry* until its next batch was pushed or it was closed; nothing is merged while one is. Invariant: the heap
-/// names each stream that is neither hungry nor closed, and each of these has a series left.
+/// A stream is *hungry* until its next batch was pushed or it was closed; nothing is merged while one is. Invariant:
+/// the heap names each stream that is neither hungry nor closed, and each of these has a series left.
 pub struct Merge {
     streams: Vec<Stream>,
     /// Streams as a binary heap: none comes before its parent. Series stay where they are until they are the next.
@@ -84,7 +84,8 @@ impl Merge {
 
     /// Gives a hungry stream its next batch. After an empty one it is hungry still.
     ///
-    /// Errors: `Corrupt`, if the stream does not ascend; nothing of the batch is taken then, and the stream should be closed.
+    /// Errors: `Corrupt`, if the stream does not ascend; nothing of the batch is taken then, and the stream should be
+    /// closed.
     pub fn push(&mut self, stream: usize, batch: SeriesBatch) -> Result<(), StoreError> {
         let state = &mut self.streams[stream];
         debug_assert!(state.held.is_none(), "stream {stream} is not hungry");
@@ -266,8 +267,8 @@ mod tests {
         }
     }
 
-    /// However many streams there are and however they are cut, the merge gives what a map of everything gives, in order,
-    /// with all memory accounted for.
+    /// However many streams there are and however they are cut, the merge gives what a map of everything gives, in
+    /// order, with all memory accounted for.
     #[test]
     fn equals_a_map_of_everything() {
         for seed in 0..200 {

@@ -53,7 +53,8 @@ pub struct Run {
     /// Position of the lane in the lane order of this series.
     pub lane: u16,
     /// The lane's own last sample before the first one of this run, stale markers left out, so that every kernel that
-    /// compares neighbours (rate, irate, resets, delta, changes, ...) judges within one lane. None where the lane has none.
+    /// compares neighbours (rate, irate, resets, delta, changes, ...) judges within one lane. None where the lane has
+    /// none.
     pub before: Option<(Millis, f64)>,
 }
 
@@ -72,11 +73,11 @@ pub struct Rise {
 impl Run {
     /// How far a counter rose from `previous`, the last value of another lane, to `first`, the first of this run.
     ///
-    /// Two lanes watch one target, but a counter may have fallen in one of them alone. So the difference between the lanes
-    /// counts only where the new lane's own history agrees with it; else the lane's own rise since [`Run::before`] does, for
-    /// as much of that time as lies behind `previous`. A reset is one of the new lane. On the way back to a lane whose
-    /// history reaches further back than `previous`, it may be one that the other lane has shown already: who counts resets
-    /// leaves it out if it has counted one since `before`.
+    /// Two lanes watch one target, but a counter may have fallen in one of them alone. So the difference between the
+    /// lanes counts only where the new lane's own history agrees with it; else the lane's own rise since
+    /// [`Run::before`] does, for as much of that time as lies behind `previous`. A reset is one of the new lane. On the
+    /// way back to a lane whose history reaches further back than `previous`, it may be one that the other lane has
+    /// shown already: who counts resets leaves it out if it has counted one since `before`.
     pub fn rise(&self, previous: Sample, first: Sample) -> Rise {
         let direct = first.1 - previous.1;
         let Some(before) = self.before else {
@@ -116,7 +117,8 @@ impl Run {
     }
 }
 
-/// The part of the time from `before` to `first` that lies behind `previous`; more than 1 if `previous` is the earliest.
+/// The part of the time from `before` to `first` that lies behind `previous`; more than 1 if `previous` is the
+/// earliest.
 fn share(before: Millis, previous: Millis, first: Millis) -> f64 {
     first.saturating_sub(previous) as f64 / first.saturating_sub(before) as f64
 }

@@ -68,10 +68,11 @@ pub enum StoreState {
 
 impl StoreInfo {
     /// Whether the source can hold something that `select` asks for, by time range and external labels. A source that
-    /// never answered can.
+    /// never answered can. One that is down may by now hold what is later than all that it had when it was up.
     pub fn may_contribute(&self, select: &Select) -> bool {
+        let is_down = matches!(self.state, StoreState::Down { .. });
         self.min_time <= select.max_time
-            && select.min_time <= self.max_time
+            && (is_down || select.min_time <= self.max_time)
             && (self.label_sets.is_empty() || self.label_sets.iter().any(|set| admits(set, &select.matchers)))
     }
 }

@@ -33,8 +33,9 @@ pub enum Encoding {
     FloatHistogramSt = 6,
 }
 
-/// Metadata of a StoreAPI call in which a caller says up to which number of [`Encoding`] it reads chunks. Callers that say
-/// nothing, all those of Thanos, read 1 to 3. It is no field of the request, so that no peer ever refuses or forwards it.
+/// Metadata of a StoreAPI call in which a caller says up to which number of [`Encoding`] it reads chunks. Callers that
+/// say nothing, all those of Thanos, read 1 to 3. It is no field of the request, so that no peer ever refuses or
+/// forwards it.
 pub(crate) const ENCODINGS_KEY: &str = "masthead-chunk-encodings";
 
 /// What we say there.
@@ -73,8 +74,8 @@ impl fmt::Display for Encoding {
     }
 }
 
-/// A run of samples of one series, compressed. The derived order (time, then encoding, then bytes) is the canonical order
-/// of the chunks of a lane, in which copies stand side by side.
+/// A run of samples of one series, compressed. The derived order (time, then encoding, then bytes) is the canonical
+/// order of the chunks of a lane, in which copies stand side by side.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Chunk {
     /// Time of the first sample, ms, inclusive.
@@ -98,12 +99,13 @@ pub struct Chunk {
 pub struct Lane {
     /// The replica labels with their values; those that are absent are left out.
     pub replica: Labels,
-    /// Set only where `replica` is empty though replica labels were asked to be removed: the store that answered.
+    /// Set where `replica` does not tell the lane: it is empty though replica labels were asked to be removed, or the
+    /// source folded several into one. Names the store that answered, and which of them.
     pub store: Option<StoreId>,
 }
 
-/// The chunks of one lane of a series. Ascending by [`Chunk`]'s order is not guaranteed, overlap and repetition are allowed:
-/// [`crate::dedup::decode_lane`] sorts.
+/// The chunks of one lane of a series. Ascending by [`Chunk`]'s order is not guaranteed, overlap and repetition are
+/// allowed: [`crate::dedup::decode_lane`] sorts.
 #[derive(Debug, Clone)]
 pub struct LaneChunks {
     /// Whose chunks these are.

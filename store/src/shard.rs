@@ -1,4 +1,5 @@
-//! A part of all series, as a query frontend in front of Thanos cuts queries into pieces (pkg/store/storepb/shard_info.go).
+//! A part of all series, as a query frontend in front of Thanos cuts queries into pieces
+//! (pkg/store/storepb/shard_info.go).
 
 use xxhash_rust::xxh64::Xxh64;
 
@@ -18,7 +19,8 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// Whether a series is in this part. The hash is Thanos', so that its servers and ours may answer parts of one query.
+    /// Whether a series is in this part. The hash is Thanos', so that its servers and ours may answer parts of one
+    /// query.
     pub fn holds(&self, labels: &Labels) -> bool {
         if self.total == 0 {
             return true;

@@ -44,15 +44,15 @@ impl Random {
     }
 }
 
-/// The golden data at `path` (a part of the repository, so that a fresh clone has it), or from the shared folder where a part
-/// of it was left out.
+/// The golden data at `path` (a part of the repository, so that a fresh clone has it), or from the shared folder where
+/// a part of it was left out.
 pub fn golden(path: &str) -> Option<PathBuf> {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden").join(path);
     if own.exists() { Some(own) } else { shared(&format!("golden/{path}")) }
 }
 
-/// The recorded data at `path` below the folder that MASTHEAD_SHARED names, or `../shared` beside the workspace. None, said
-/// loudly, where it is absent; with CI=true that is a failure.
+/// The recorded data at `path` below the folder that MASTHEAD_SHARED names, or `../shared` beside the workspace. None,
+/// said loudly, where it is absent; with CI=true that is a failure.
 pub fn shared(path: &str) -> Option<PathBuf> {
     let root = std::env::var_os("MASTHEAD_SHARED")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"), PathBuf::from);

@@ -364,9 +364,9 @@ mod tests {
             zero_count: 2.0,
             count: 7.5,
             sum: f64::NAN,
-            positive_spans: vec![Span { offset: 1, length: 3 }],
+            positive_spans: [Span { offset: 1, length: 3 }].into(),
             positive_buckets: vec![1.0, 0.0, 3.0],
-            negative_spans: vec![Span { offset: 1, length: 1 }],
+            negative_spans: [Span { offset: 1, length: 1 }].into(),
             negative_buckets: vec![1.5],
             ..Histogram::default()
         });
@@ -374,9 +374,9 @@ mod tests {
             schema: -53,
             count: 1.0,
             sum: 1e-7,
-            positive_spans: vec![Span { offset: 1, length: 1 }],
+            positive_spans: [Span { offset: 1, length: 1 }].into(),
             positive_buckets: vec![1.0],
-            custom_bounds: vec![5.0],
+            custom_bounds: [5.0].into(),
             ..Histogram::default()
         });
         let empty: Arc<Histogram> = Arc::default();

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use masthead_store::dedup::TimeRange;
 use masthead_store::histogram::CounterResetHint;
-use masthead_store::serve::exposition;
+use masthead_store::serve::exposition::{self, FamilyKind};
 use masthead_store::{Labels, Reservation};
 
 use super::query::{enter, selectors};
@@ -45,21 +45,12 @@ pub(super) fn body(rows: Vec<Row>, accept: Option<&HeaderValue>) -> Body {
 /// A series and its newest sample.
 type Row = (Labels, Latest);
 
-/// What the samples of one name and kind are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Untyped,
-    Histogram,
-    GaugeHistogram,
-}
-
-impl Kind {
-    fn of(latest: &Latest) -> Self {
-        match &latest.value {
-            LatestValue::Float(_) => Kind::Untyped,
-            LatestValue::Histogram(h) if h.counter_reset_hint == CounterResetHint::Gauge => Kind::GaugeHistogram,
-            LatestValue::Histogram(_) => Kind::Histogram,
-        }
+/// What a sample makes of the family that it is in.
+fn kind_of(latest: &Latest) -> FamilyKind {
+    match &latest.value {
+        LatestValue::Float(_) => FamilyKind::Untyped,
+        LatestValue::Histogram(h) if h.counter_reset_hint == CounterResetHint::Gauge => FamilyKind::GaugeHistogram,
+        LatestValue::Histogram(_) => FamilyKind::Histogram,
     }
 }
 
@@ -96,7 +87,7 @@ impl Exposition {
         let rest = &self.rows[self.next..];
         let alike = |(labels, latest): &Row| {
             let (first_labels, first) = &rest[0];
-            labels.metric_name() == first_labels.metric_name() && Kind::of(latest) == Kind::of(first)
+            labels.metric_name() == first_labels.metric_name() && kind_of(latest) == kind_of(first)
         };
         let count = rest.iter().take_while(|row| alike(row)).count();
         self.next += count;
@@ -138,12 +129,7 @@ fn exposed(labels: &Labels) -> impl Iterator<Item = (&str, &str)> {
 /// A family in protobuf.
 fn push_message(rows: &[Row], format: Format, out: &mut Vec<u8>) {
     let Some((labels, latest)) = rows.first() else { return };
-    let kind = match Kind::of(latest) {
-        Kind::Untyped => exposition::Kind::Untyped,
-        Kind::Histogram => exposition::Kind::Histogram,
-        Kind::GaugeHistogram => exposition::Kind::GaugeHistogram,
-    };
-    let mut family = exposition::Family::new(&format.escaping.apply(labels.metric_name()), kind);
+    let mut family = exposition::Family::new(&format.escaping.apply(labels.metric_name()), kind_of(latest));
     for (labels, latest) in rows {
         let labels: Vec<_> =
             exposed(labels).map(|(name, value)| (format.escaping.apply(name).into_owned(), value.to_owned())).collect();

@@ -215,7 +215,7 @@ mod tests {
             Arc::new(Histogram {
                 counter_reset_hint: hint,
                 count,
-                positive_spans: vec![Span { offset: 0, length: 1 }],
+                positive_spans: [Span { offset: 0, length: 1 }].into(),
                 positive_buckets: vec![count],
                 ..Histogram::default()
             })

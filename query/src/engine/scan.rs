@@ -22,7 +22,7 @@ mod times;
 mod window;
 
 use masthead_store::dedup::{self, TimeRange};
-use masthead_store::{Labels, Samples, Series, StoreError};
+use masthead_store::{Budget, Labels, Samples, Series, StoreError};
 
 use super::batch::{Batch, histogram_bytes};
 use super::loaded::size_in_samples;
@@ -60,7 +60,7 @@ impl Operator for Scan {
             // A byte of a chunk is about one sample.
             let chunks = series.iter().flat_map(|series| &series.lanes).flat_map(|lane| &lane.chunks);
             let work = chunks.map(|chunk| chunk.data.len()).sum();
-            let fill = |i: usize, scratch: &mut Scratch| read(&series[i], reading, scratch);
+            let fill = |i: usize, scratch: &mut Scratch| read(&series[i], reading, &cx.budget, scratch);
             let computed = self.columns.compute(series.len(), work, fill, cx)?;
             let rows = computed.keep(batch.series.into_iter().map(|series| (series.labels, false)), cx)?;
             if !rows.is_empty() {
@@ -93,11 +93,11 @@ impl Reading {
 }
 
 /// Decodes a series into the samples that `reading` needs.
-fn read(series: &Series, reading: Reading, scratch: &mut Scratch) -> Result<(), QueryError> {
+fn read(series: &Series, reading: Reading, budget: &Budget, scratch: &mut Scratch) -> Result<(), QueryError> {
     let (min_time, max_time) = reading.times.needed();
     let range = TimeRange { min_time, max_time };
     let Scratch { decode, samples, prepared } = scratch;
-    dedup::samples_of(series, range, 0, decode, samples).map_err(|error| failed(series, &error))?;
+    dedup::samples_of(series, range, budget, decode, samples).map_err(|error| failed(series, &error))?;
     if reading.histogram_stats {
         keep_stats(samples);
     }
@@ -109,7 +109,10 @@ fn read(series: &Series, reading: Reading, scratch: &mut Scratch) -> Result<(), 
 
 /// The error of a series that cannot be decoded.
 fn failed(series: &Series, error: &StoreError) -> QueryError {
-    QueryError::Execution(format!("read samples of {}: {error}", series.labels))
+    match error.limit() {
+        Some(limit) => limit.clone().into(),
+        None => QueryError::Execution(format!("read samples of {}: {error}", series.labels)),
+    }
 }
 
 /// The samples of the one window of `spec`, for each series that has any.
@@ -127,7 +130,7 @@ pub(super) fn raw(
     while let Some(batch) = input.next()? {
         cx.check()?;
         for series in &batch.series {
-            read(series, reading, &mut scratch)?;
+            read(series, reading, &cx.budget, &mut scratch)?;
             if let Some(statistics) = cx.samples.statistics() {
                 statistics.add_row(spec, &scratch.samples, false);
             }

@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn histograms_of_a_result_are_paid_for_once_each() {
         let histogram = |buckets: u32| {
-            let positive_spans = vec![Span { offset: 0, length: buckets }];
+            let positive_spans = [Span { offset: 0, length: buckets }].into();
             Arc::new(Histogram {
                 positive_spans,
                 positive_buckets: vec![1.0; buckets as usize],

@@ -10,7 +10,7 @@ use masthead_store::fanout::Feed;
 use masthead_store::histogram::Histogram;
 use masthead_store::samples::is_stale;
 use masthead_store::serve::remote_read::{self, ReadQuery, SamplesAnswer};
-use masthead_store::{Labels, Matcher, Millis, Reservation, Samples, Select, Series, SeriesBatch, StoreError};
+use masthead_store::{Budget, Labels, Matcher, Millis, Reservation, Samples, Select, Series, SeriesBatch, StoreError};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
@@ -74,24 +74,22 @@ impl Querier {
     ) -> Result<Answer<Vec<u8>>, Failure> {
         let pool = &self.pool;
         let work = async |asking: Asking| {
-            let mut answer = SamplesAnswer::default();
-            let mut held = asking.budget.begin("samples of the answer");
+            let mut answer = SamplesAnswer::new(&asking.budget);
             for query in queries {
                 answer.begin_query();
                 let range = query.range;
                 let mut feed = asking.select(select(query.matchers, range, choices));
                 while let Some(batch) = feed.next().await? {
-                    let before = answer.size_bytes();
-                    answer = on_pool(pool, move || add_samples(answer, batch, range)).await??;
-                    held.grow(answer.size_bytes() - before)?;
+                    let budget = asking.budget.clone();
+                    answer = on_pool(pool, move || add_samples(answer, batch, range, &budget)).await??;
                 }
                 asking.refuse_incomplete_in(&feed.progress())?;
             }
-            // The parts, the message of them, and that compressed, which at worst is a sixth more, are there at once.
-            held.grow(answer.size_bytes() * 13 / 6 + 32)?;
-            let body = on_pool(pool, move || answer.finish()).await?;
-            let body = body.map_err(|error| QueryError::Execution(error.to_string()))?;
-            held.shrink_to(body.len());
+            let finished = on_pool(pool, move || answer.finish()).await?;
+            let (body, held) = finished.map_err(|error| match error.limit() {
+                Some(limit) => limit.clone().into(),
+                None => QueryError::Execution(error.to_string()),
+            })?;
             Ok(asking.answer(body, held))
         };
         self.work(turn, choices, work).await
@@ -137,7 +135,8 @@ impl Querier {
             let selects = matcher_sets.into_iter().map(|matchers| select(matchers, range, choices));
             for mut feed in asking.select_all(selects) {
                 while let Some(batch) = feed.next().await? {
-                    for (labels, latest) in on_pool(pool, move || latest_of(batch, range)).await?? {
+                    let budget = asking.budget.clone();
+                    for (labels, latest) in on_pool(pool, move || latest_of(batch, range, &budget)).await?? {
                         let bytes = labels.size_bytes() + latest.size_bytes();
                         if found.insert(labels, latest).is_none() {
                             held.grow(bytes)?;
@@ -176,7 +175,8 @@ impl ChunkStream {
                 self.refuse_news()?;
                 continue;
             };
-            let frames = on_pool(&self.pool, move || frames_of(number, batch, range)).await??;
+            let budget = self.asking.budget.clone();
+            let frames = on_pool(&self.pool, move || frames_of(number, batch, range, &budget)).await??;
             if !frames.is_empty() {
                 self.held.grow(frames.len())?;
                 return Ok(Some(frames));
@@ -230,32 +230,45 @@ async fn on_pool<T: Send + 'static>(
 }
 
 fn failed(series: &Series, error: &StoreError) -> QueryError {
-    QueryError::Execution(format!("read samples of {}: {error}", series.labels))
+    match error.limit() {
+        Some(limit) => limit.clone().into(),
+        None => QueryError::Execution(format!("read samples of {}: {error}", series.labels)),
+    }
 }
 
-fn add_samples(mut answer: SamplesAnswer, batch: SeriesBatch, range: TimeRange) -> Result<SamplesAnswer, QueryError> {
+fn add_samples(
+    mut answer: SamplesAnswer,
+    batch: SeriesBatch,
+    range: TimeRange,
+    budget: &Budget,
+) -> Result<SamplesAnswer, QueryError> {
     let (mut scratch, mut samples) = (Scratch::default(), Samples::default());
     for series in &batch.series {
-        dedup::samples_of(series, range, 0, &mut scratch, &mut samples).map_err(|error| failed(series, &error))?;
-        answer.push(&series.labels, &samples).map_err(QueryError::Invalid)?;
+        let read = dedup::samples_of(series, range, budget, &mut scratch, &mut samples);
+        read.map_err(|error| failed(series, &error))?;
+        answer.push(&series.labels, &samples).map_err(|error| match error.limit() {
+            Some(limit) => limit.clone().into(),
+            None => QueryError::Invalid(error.to_string()),
+        })?;
     }
     Ok(answer)
 }
 
-fn frames_of(number: usize, batch: SeriesBatch, range: TimeRange) -> Result<Vec<u8>, QueryError> {
+fn frames_of(number: usize, batch: SeriesBatch, range: TimeRange, budget: &Budget) -> Result<Vec<u8>, QueryError> {
     let (mut scratch, mut samples, mut out) = (Scratch::default(), Samples::default(), Vec::new());
     for series in &batch.series {
-        let chunks = remote_read::chunks_of(series, range, &mut scratch, &mut samples);
+        let chunks = remote_read::chunks_of(series, range, budget, &mut scratch, &mut samples);
         remote_read::push_frames(number, &series.labels, &chunks.map_err(|error| failed(series, &error))?, &mut out);
     }
     Ok(out)
 }
 
-fn latest_of(batch: SeriesBatch, range: TimeRange) -> Result<Vec<(Labels, Latest)>, QueryError> {
+fn latest_of(batch: SeriesBatch, range: TimeRange, budget: &Budget) -> Result<Vec<(Labels, Latest)>, QueryError> {
     let (mut scratch, mut samples) = (Scratch::default(), Samples::default());
     let mut found = Vec::new();
     for series in batch.series {
-        dedup::samples_of(&series, range, 0, &mut scratch, &mut samples).map_err(|error| failed(&series, &error))?;
+        let read = dedup::samples_of(&series, range, budget, &mut scratch, &mut samples);
+        read.map_err(|error| failed(&series, &error))?;
         found.extend(newest(&samples).map(|latest| (series.labels, latest)));
     }
     Ok(found)

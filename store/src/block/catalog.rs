@@ -1,5 +1,5 @@
-//! Which blocks a folder holds, which of them are served, and what is known to lack. Reading the folder and judging what was
-//! found are two steps; the second one is a pure function.
+//! Which blocks a folder holds, which of them are served, and what is known to lack. Reading the folder and judging
+//! what was found are two steps; the second one is a pure function.
 //!
 //! The rules are those of Thanos' fetcher (pkg/block/fetcher.go), but for downsampled blocks, which are not read.
 
@@ -124,8 +124,8 @@ async fn find(access: &Access, previous: &View, ulid: Ulid) -> Found {
     found
 }
 
-/// What to make of what was found. `labels` are those added to blocks of a data directory, `head` says that there are samples
-/// that are in no block yet.
+/// What to make of what was found. `labels` are those added to blocks of a data directory, `head` says that there are
+/// samples that are in no block yet.
 fn judge(found: Vec<Found>, labels: &Labels, head: bool, previous: &View, now: SystemTime) -> View {
     let mut view = View::default();
     let mut candidates: Vec<Arc<Block>> = Vec::new();
@@ -190,8 +190,8 @@ fn unreadable(ulid: Ulid, labels: &Labels, error: &StoreError) -> Gap {
 /// A block and its sources, ascending.
 type WithSources = (Arc<Block>, Vec<Ulid>);
 
-/// Splits off the blocks whose sources one other block of the same labels and resolution covers. Of blocks with equal sources
-/// the one that was made from the other stays, else the older one.
+/// Splits off the blocks whose sources one other block of the same labels and resolution covers. Of blocks with equal
+/// sources the one that was made from the other stays, else the older one.
 fn without_superseded(mut blocks: Vec<Arc<Block>>) -> (Vec<Arc<Block>>, Vec<Arc<Block>>) {
     blocks.sort_by_cached_key(|block| (usize::MAX - block.meta.sources().len(), block.ulid()));
     let mut groups: HashMap<(i64, Labels), Vec<WithSources>> = HashMap::new();

@@ -1,4 +1,5 @@
-//! Chunks: from references to batches of series with their chunks, read in ranges that are joined where little lies between.
+//! Chunks: from references to batches of series with their chunks, read in ranges that are joined where little lies
+//! between.
 
 use std::ops::Range;
 
@@ -63,6 +64,7 @@ impl Batches {
                 held.merge(reserved);
                 self.series(entries, &mut chunks.into_iter())
             };
+            self.left -= series.len();
             // Deletions may have left nothing of a whole batch.
             if !series.is_empty() {
                 return Ok(Some(SeriesBatch::new(series, held)));
@@ -87,11 +89,11 @@ impl Batches {
             held += next.size_bytes();
             entries.extend(self.entries.next());
         }
-        self.left -= sets;
         (entries, self.list.held.split(held))
     }
 
-    /// The series of `entries`, whose chunks come from `chunks` in their order. Those of which no chunk is left are left out.
+    /// The series of `entries`, whose chunks come from `chunks` in their order. Those of which no chunk is left are
+    /// left out.
     fn series(&self, entries: Vec<Entry>, chunks: &mut dyn Iterator<Item = Option<Chunk>>) -> Vec<Series> {
         let mut all: Vec<Series> = Vec::with_capacity(entries.len());
         let mut last = 0;
@@ -137,7 +139,7 @@ impl Batches {
                         let size = |chunk: &Option<Chunk>| chunk.as_ref().map_or(0, |chunk| chunk.data.len());
                         let before = size(chunk);
                         delete(chunk, deleted)?;
-                        // What is left of integer histograms is written as floats.
+                        // What is left of integer histograms with counts beyond 2^52 is written as floats.
                         more += size(chunk).saturating_sub(before);
                     }
                 }
@@ -157,7 +159,7 @@ fn delete(chunk: &mut Option<Chunk>, deleted: &[(Millis, Millis)]) -> Result<(),
     let mut samples = Samples::default();
     chunk::decode(whole, &mut samples)?;
     samples.retain(|time| !is_deleted(deleted, time));
-    *chunk = chunk::encode_again(&samples);
+    *chunk = chunk::encode_again(&samples, whole.encoding);
     Ok(())
 }
 
@@ -295,8 +297,8 @@ fn parse(segment: &Segment, wanted: &ChunkRef, buffer: &Bytes, start: usize) -> 
     Ok(Parsed::Whole(Chunk { min_time, max_time, encoding, data }))
 }
 
-/// Copies the chunks out of buffers of which less than half is used, so that they do not hold the rest. Returns the bytes that
-/// all of them hold then.
+/// Copies the chunks out of buffers of which less than half is used, so that they do not hold the rest. Returns the
+/// bytes that all of them hold then.
 fn compact(chunks: &mut [(usize, usize, Chunk)], buffers: &[Bytes], used: &[usize]) -> usize {
     let mut bytes = 0;
     for group in chunks.chunk_by_mut(|a, b| a.1 == b.1) {

@@ -1,5 +1,5 @@
-//! The index of a block: head, table of contents, symbols, sampled postings offset table. Everything that is read once and
-//! kept; series and postings are read when they are asked for.
+//! The index of a block: head, table of contents, symbols, sampled postings offset table. Everything that is read once
+//! and kept; series and postings are read when they are asked for.
 //!
 //! Versions 1, 2 and 3 are read, the last one as 2, as Prometheus does (tsdb/index/index.go, `newReader`).
 

@@ -185,8 +185,8 @@ impl BlockMeta {
     }
 }
 
-/// When a block was marked for deletion, seconds since 1970, from its `deletion-mark.json`. None: the mark cannot be read, as
-/// when it is half written, and then it does not count.
+/// When a block was marked for deletion, seconds since 1970, from its `deletion-mark.json`. None: the mark cannot be
+/// read, as when it is half written, and then it does not count.
 pub(crate) fn deletion_time(bytes: &[u8]) -> Option<i64> {
     #[derive(Deserialize)]
     struct Mark {

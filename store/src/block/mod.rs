@@ -2,14 +2,14 @@
 //!
 //! # Layout
 //!
-//! `catalog` which blocks there are; `meta` what they say of themselves; `reader` a block and its files; `index` with `symbols`
-//! and `table` the parts of an index that are kept; `postings` matchers to series; `series` entries to labels; `chunks`
-//! references to batches; `names` labels without series; `tombstones`; [`mod@write`] makes blocks.
+//! `catalog` which blocks there are; `meta` what they say of themselves; `reader` a block and its files; `index` with
+//! `symbols` and `table` the parts of an index that are kept; `postings` matchers to series; `series` entries to
+//! labels; `chunks` references to batches; `names` labels without series; `tombstones`; [`mod@write`] makes blocks.
 //!
 //! # Invariants
 //!
-//! - Whatever the files hold ends as an error that names the block, the file and the offset, never as a panic; nothing larger
-//!   than its file is ever allocated.
+//! - Whatever the files hold ends as an error that names the block, the file and the offset, never as a panic; nothing
+//!   larger than its file is ever allocated.
 //! - Every checksum is checked before what it covers is used.
 //! - Segments are never read as a whole: only the ranges of the wanted chunks.
 
@@ -60,8 +60,8 @@ pub struct BlockStoreOptions {
     pub id: StoreId,
     /// The folder.
     pub bucket: Bucket,
-    /// External labels of blocks that carry none, as those of a Prometheus data directory; of a block of a bucket, those that
-    /// it does not name itself.
+    /// External labels of blocks that carry none, as those of a Prometheus data directory; of a block of a bucket,
+    /// those that it does not name itself.
     pub labels: Labels,
     /// Where the parts of indexes that are kept are reserved: the process'.
     pub budget: Budget,
@@ -122,8 +122,8 @@ impl BlockStore {
 
     /// Lists the folder again, as the caller does every 30 s.
     ///
-    /// Errors: the folder cannot be listed. The last view stays then, with a gap from its end on; without one the store is down.
-    /// Cancelling leaves everything as it was.
+    /// Errors: the folder cannot be listed. The last view stays then, with a gap from its end on; without one the store
+    /// is down. Cancelling leaves everything as it was.
     pub async fn refresh(&self, now: SystemTime) -> Result<(), StoreError> {
         let before = self.known();
         let (known, result) = match catalog::read(&self.access, &before.view, now).await {
@@ -214,7 +214,8 @@ impl BlockStore {
         ends.into_iter().map(gap).collect()
     }
 
-    /// A line for each block that newly cannot be served though it might be meant to be, and one when the blocks change.
+    /// A line for each block that newly cannot be served though it might be meant to be, and one when the blocks
+    /// change.
     fn log(&self, before: &View, after: &View) {
         for (ulid, reason) in after.skipped.iter().filter(|skipped| !before.skipped.contains(skipped)) {
             if matches!(reason, SkipReason::NoMeta | SkipReason::CorruptedMeta | SkipReason::Unreadable) {

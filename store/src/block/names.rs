@@ -1,5 +1,5 @@
-//! Names and values of labels. Without matchers they go by whole blocks and see what was deleted, as those of Prometheus do;
-//! with matchers by the series that fulfil them, wherever in the block their samples lie.
+//! Names and values of labels. Without matchers they go by whole blocks and see what was deleted, as those of
+//! Prometheus do; with matchers by the series that fulfil them, wherever in the block their samples lie.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! Postings: which series of a block fulfil all matchers.
 //!
-//! Lists are `Vec<u32>` of series references, ascending, each once. The reasoning about matchers that also match the empty
-//! value (which series without the label have) is that of Prometheus (tsdb/querier.go, `PostingsForMatchers`).
+//! Lists are `Vec<u32>` of series references, ascending, each once. The reasoning about matchers that also match the
+//! empty value (which series without the label have) is that of Prometheus (tsdb/querier.go, `PostingsForMatchers`).
 
 use std::ops::Range;
 
@@ -18,6 +18,9 @@ const GALLOP_RATIO: usize = 8;
 
 /// A list whose end is not known is read so far at first.
 const LIST_GUESS: u64 = 4 << 10;
+
+/// Bytes that a list takes on its way, besides its references: where it lies, its range, what is read of it.
+const LIST_OVERHEAD: usize = 128;
 
 /// References of the series that fulfil all of `matchers`, ascending, with what they hold in `budget`.
 pub(crate) async fn select(
@@ -97,7 +100,7 @@ async fn union(index: &Index, bucket: &Bucket, lists: &[List], held: &mut Reserv
     };
     let ranges: Vec<Range<u64>> = lists.iter().map(guess).collect();
     let bytes: u64 = ranges.iter().map(|r| r.end.saturating_sub(r.start)).sum();
-    held.grow(2 * bytes as usize)?;
+    held.grow(2 * bytes as usize + lists.len() * LIST_OVERHEAD)?;
     let read = bucket.read(&index.object, &ranges, Purpose::Lookup).await.map_err(|e| e.within(act))?;
     let mut out = Vec::with_capacity(bytes as usize / 4);
     for (range, bytes) in ranges.iter().zip(&read) {

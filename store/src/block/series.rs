@@ -1,5 +1,6 @@
 //! Series entries: from postings to the labels and chunk references of all matching series of a block, in label order.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use super::symbols::Symbols;
 use super::tombstones::{Left, left_of};
 use super::{Access, postings};
 use crate::bucket::{Bucket, Purpose, coalesce};
-use crate::budget::{Budget, Reservation};
+use crate::budget::{Budget, LimitExceeded, Reservation};
 use crate::error::StoreError;
 use crate::labels::Labels;
 use crate::matcher::Matcher;
@@ -35,6 +36,8 @@ pub(crate) struct SeriesList {
     pub(crate) chunks: Vec<ChunkRef>,
     /// The lanes to which entries refer.
     pub(crate) lanes: Vec<Lane>,
+    /// Positions there by replica labels.
+    lane_numbers: HashMap<Labels, u32>,
     /// What all of this holds.
     pub(crate) held: Reservation,
 }
@@ -83,6 +86,7 @@ pub(crate) async fn load(
         entries: Vec::new(),
         chunks: Vec::new(),
         lanes: Vec::new(),
+        lane_numbers: HashMap::new(),
         held: budget.reserve("labels of series", 0)?,
     };
     for slab in references.chunks(SLAB) {
@@ -184,7 +188,8 @@ impl Buffers {
         checked(entry).ok_or_else(|| failed("checksum does not fit"))
     }
 
-    /// Calls `visit` with the labels of each entry of `references`, as the block holds them, and with what follows them.
+    /// Calls `visit` with the labels of each entry of `references`, as the block holds them, and with what follows
+    /// them.
     pub(crate) fn visit<'a>(
         &'a self,
         index: &'a Index,
@@ -260,7 +265,8 @@ impl Builder<'_> {
                 let list = if of_replica { &mut replica } else { &mut kept };
                 list.push((name, value));
             });
-            let lane = self.lane(&replica, &mut list.lanes);
+            let before = list.entries.last().map(|entry| entry.lane);
+            let lane = self.lane(&replica, before, list)?;
             let chunks = start as u32..list.chunks.len() as u32;
             let labels = Labels::from_sorted_in(&mut scratch, kept.iter().copied());
             list.entries.push(Entry { labels, lane, series: reference, chunks });
@@ -268,8 +274,8 @@ impl Builder<'_> {
         })
     }
 
-    /// Appends the chunks of an entry that are in the time range and not deleted as a whole; whether there is any. None where
-    /// the bytes are damaged.
+    /// Appends the chunks of an entry that are in the time range and not deleted as a whole; whether there is any. None
+    /// where the bytes are damaged.
     fn chunks(&self, cursor: &mut Cursor<'_>, series: u32, out: &mut Vec<ChunkRef>) -> Option<bool> {
         let request = self.request;
         let deleted = self.opened.tombstones.of(series);
@@ -305,20 +311,29 @@ impl Builder<'_> {
         Some(out.len() > start)
     }
 
-    /// Position of the lane of these replica labels, which is made if it is new. There are few.
-    fn lane(&self, replica: &[(&str, &str)], lanes: &mut Vec<Lane>) -> u32 {
-        let known = lanes.iter().rposition(|lane| lane.replica.iter().eq(replica.iter().copied()));
-        known.unwrap_or_else(|| {
-            let nameless = replica.is_empty() && !self.request.replica_labels.is_empty();
-            let store = nameless.then(|| self.store.id.clone());
-            lanes.push(Lane { replica: Labels::from_sorted(replica.iter().copied()), store });
-            lanes.len() - 1
-        }) as u32
+    /// Position of the lane of these replica labels, which is made if it is new. Mostly it is that of the series
+    /// before, but a caller may take any label for one of replicas.
+    fn lane(&self, replica: &[(&str, &str)], before: Option<u32>, list: &mut SeriesList) -> Result<u32, LimitExceeded> {
+        let is_same = |at: &u32| list.lanes[*at as usize].replica.iter().eq(replica.iter().copied());
+        if let Some(same) = before.filter(is_same) {
+            return Ok(same);
+        }
+        let replica = Labels::from_sorted(replica.iter().copied());
+        if let Some(known) = list.lane_numbers.get(&replica) {
+            return Ok(*known);
+        }
+        // Its labels are in the list and in the map.
+        list.held.grow(2 * replica.size_bytes() + size_of::<Lane>() + size_of::<(Labels, u32)>())?;
+        let nameless = replica.is_empty() && !self.request.replica_labels.is_empty();
+        let number = list.lanes.len() as u32;
+        list.lane_numbers.insert(replica.clone(), number);
+        list.lanes.push(Lane { replica, store: nameless.then(|| self.store.id.clone()) });
+        Ok(number)
     }
 }
 
-/// Calls `push` with the pairs of both lists, which ascend by name, in their order; of equal names the external one counts.
-/// Empty values are left out.
+/// Calls `push` with the pairs of both lists, which ascend by name, in their order; of equal names the external one
+/// counts. Empty values are left out.
 pub(crate) fn merge<'a>(
     own: &[(&'a str, &'a str)],
     external: &[(&'a str, &'a str)],

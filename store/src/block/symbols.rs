@@ -15,8 +15,8 @@ pub(crate) struct Symbols {
 }
 
 impl Symbols {
-    /// Reads the content of the section, count first. `start` is its offset in the file if the index is of version 1. None
-    /// where the bytes break the format, or a symbol is no UTF-8.
+    /// Reads the content of the section, count first. `start` is its offset in the file if the index is of version 1.
+    /// None where the bytes break the format, or a symbol is no UTF-8.
     pub(crate) fn parse(content: &[u8], start: Option<u64>) -> Option<Self> {
         let mut cursor = Cursor::new(content);
         let count = cursor.be32()? as usize;

@@ -1,5 +1,5 @@
-//! The postings offset table of an index, sampled: every label name, but only one in 32 of its values, is kept in memory, as
-//! Prometheus does (tsdb/index, `symbolFactor`). What lies between is read again when it is asked for.
+//! The postings offset table of an index, sampled: every label name, but only one in 32 of its values, is kept in
+//! memory, as Prometheus does (tsdb/index, `symbolFactor`). What lies between is read again when it is asked for.
 
 use std::ops::Range;
 
@@ -33,8 +33,8 @@ struct Sample {
     list: u64,
 }
 
-/// Where a postings list lies in the file, length field and checksum included; the end may be too far by padding, and in
-/// version 1 be any further list's.
+/// Where a postings list lies in the file, length field and checksum included; the end may be too far by padding, and
+/// in version 1 be any further list's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct List {
     pub(crate) start: u64,
@@ -64,8 +64,8 @@ fn entry<'a>(cursor: &mut Cursor<'a>) -> Option<Entry<'a>> {
 }
 
 impl Table {
-    /// Reads the content of the section, count first, which lies at `start` in the file; the lists end at `lists_end`. None
-    /// where the bytes break the format or names and values do not ascend.
+    /// Reads the content of the section, count first, which lies at `start` in the file; the lists end at `lists_end`.
+    /// None where the bytes break the format or names and values do not ascend.
     pub(crate) fn parse(content: &[u8], start: u64, lists_end: u64) -> Option<Self> {
         let mut cursor = Cursor::new(content);
         let count = cursor.be32()? as usize;
@@ -121,7 +121,8 @@ impl Table {
         samples.into_iter().map(|sample| self.stretch(at, sample..sample + 1)).collect()
     }
 
-    /// What must be read to see all values of `name` that begin with `prefix`, the whole as one stretch, if there is any.
+    /// What must be read to see all values of `name` that begin with `prefix`, the whole as one stretch, if there is
+    /// any.
     pub(crate) fn stretch_from(&self, name: &str, prefix: &str) -> Option<Stretch> {
         let at = self.position(name)?;
         let name = &self.names[at];
@@ -157,8 +158,8 @@ impl Table {
 }
 
 impl Stretch {
-    /// Calls `visit` with each value in `bytes`, which were read from the stretch's range, and its list. None where the bytes
-    /// break the format.
+    /// Calls `visit` with each value in `bytes`, which were read from the stretch's range, and its list. None where the
+    /// bytes break the format.
     pub(crate) fn visit<'a>(&self, bytes: &'a [u8], mut visit: impl FnMut(&'a str, List)) -> Option<()> {
         let mut cursor = Cursor::new(bytes);
         let mut previous: Option<(&str, u64)> = None;

@@ -1,7 +1,9 @@
-//! The one block writer: index version 2, segments, `meta.json` and empty tombstones, as Prometheus 3.14 writes them, byte for
-//! byte (tsdb/index/index.go and tsdb/chunks/chunks.go, the writers). The same series and options give the same bytes.
+//! The one block writer: index version 2, segments, `meta.json` and empty tombstones, as Prometheus 3.14 writes them,
+//! byte for byte (tsdb/index/index.go and tsdb/chunks/chunks.go, the writers). The same series and options give the
+//! same bytes.
 //!
-//! It holds labels and references of all series, but no more than one chunk at a time. It blocks: call it where that is fine.
+//! It holds labels and references of all series, but no more than one chunk at a time. It blocks: call it where that is
+//! fine.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
@@ -58,8 +60,8 @@ impl WriteOptions {
     }
 }
 
-/// Writes a block with `series`, which ascend by labels, into a new folder of `directory` named by its ULID. `meta.json` comes
-/// last, so that a reader sees a whole block or none.
+/// Writes a block with `series`, which ascend by labels, into a new folder of `directory` named by its ULID.
+/// `meta.json` comes last, so that a reader sees a whole block or none.
 ///
 /// Errors: `Refused` where series do not ascend, have no labels, or chunks overlap or lie outside of the block's times;
 /// `Unavailable` where the files cannot be written.

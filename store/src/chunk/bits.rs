@@ -1,7 +1,7 @@
 //! Bits in the order of chunks: the most significant bit of each byte first. Not for whole bytes: `bytes` does those.
 
-/// A view on the bits of a slice, read by position. Bits beyond the end are 0, so that a reader loads without a check a field
-/// and compares its position with [`Bits::len`] at the end.
+/// A view on the bits of a slice, read by position. Bits beyond the end are 0, so that a reader loads without a check a
+/// field and compares its position with [`Bits::len`] at the end.
 #[derive(Clone, Copy)]
 pub(crate) struct Bits<'a>(&'a [u8]);
 
@@ -43,8 +43,8 @@ impl<'a> Bits<'a> {
         }
     }
 
-    /// An unsigned LEB128 number that begins at bit `at`, and the position behind it. None if it has more than ten bytes, more
-    /// than 64 bits, or runs past the end.
+    /// An unsigned LEB128 number that begins at bit `at`, and the position behind it. None if it has more than ten
+    /// bytes, more than 64 bits, or runs past the end.
     pub(crate) fn uvarint(self, mut at: usize) -> Option<(u64, usize)> {
         let mut value = 0;
         for shift in (0..70).step_by(7) {
@@ -89,8 +89,8 @@ impl Bits<'_> {
         (raw, next)
     }
 
-    /// A signed number of variable width at bit `at`, and the position behind it, which may lie past the end. Half of the
-    /// range itself counts as positive.
+    /// A signed number of variable width at bit `at`, and the position behind it, which may lie past the end. Half of
+    /// the range itself counts as positive.
     #[inline(always)]
     pub(crate) fn varbit_int(self, at: usize) -> (i64, usize) {
         let (width, raw, next) = self.varbit(at);

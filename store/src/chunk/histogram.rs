@@ -1,8 +1,8 @@
 //! Chunks of native histograms: integer and float ones, with and without start timestamps (chunks.md 4;
 //! tsdb/chunkenc/histogram.go, float_histogram.go). All become float histograms.
 //!
-//! Nothing is reserved that the bytes cannot hold: each bucket of each sample takes one bit at least, which is compared with
-//! what is left before a histogram is made.
+//! Nothing is reserved that the bytes cannot hold: each bucket of each sample takes one bit at least, which is compared
+//! with what is left before a histogram is made.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::bits::Bits;
 use super::start_times::StartTimes;
 use super::xor::Value;
 use crate::error::StoreError;
-use crate::histogram::{CounterResetHint, Histogram};
+use crate::histogram::{CounterResetHint, FINEST_SCHEMA, Histogram, Span};
 use crate::samples::{HistogramSample, STALE_BITS};
 use crate::series::{Encoding, Millis};
 
@@ -21,6 +21,7 @@ mod layout;
 mod number;
 #[cfg(test)]
 mod tests;
+mod write;
 
 pub(super) use encode::{encode, encode_chunk};
 
@@ -32,12 +33,6 @@ const RESET_MASK: u8 = 0b1100_0000;
 const GAUGE: u8 = 0b1100_0000;
 const RESET: u8 = 0b1000_0000;
 const NOT_RESET: u8 = 0b0100_0000;
-
-/// The finest resolution in use.
-const SCHEMA_MAX: i32 = 8;
-
-/// Bounds of custom buckets that the samples of a chunk may have together: each has a copy of them.
-const BOUNDS_MAX: usize = 1 << 20;
 
 /// The head of a chunk.
 struct Head {
@@ -60,14 +55,22 @@ impl Head {
         })
     }
 
-    /// Whether so many bits can hold so many samples: threshold, schema and numbers of spans first, then time, count, zero
-    /// count and sum.
+    /// Whether so many bits can hold so many samples: threshold, schema and numbers of spans first, then time, count,
+    /// zero count and sum.
     fn fits(&self, encoding: Encoding, bits: usize) -> bool {
         let first = match encoding {
             Encoding::Histogram | Encoding::HistogramSt => 1 + 1 + 1 + 64,
             _ => 1 + 3 * 64,
         };
         self.count == 0 || bits >= 8 + 1 + 1 + 1 + first + SAMPLE_BITS_MIN * (self.count - 1)
+    }
+
+    fn hint(&self, index: usize) -> CounterResetHint {
+        match index {
+            _ if self.reset == GAUGE => CounterResetHint::Gauge,
+            0 => CounterResetHint::Unknown,
+            _ => CounterResetHint::NotReset,
+        }
     }
 }
 
@@ -81,12 +84,12 @@ pub(super) fn is_plausible(encoding: Encoding, data: &[u8]) -> bool {
 
 /// Appends the samples of a chunk within `[min_time, max_time]`, ms, to `out`. On an error `out` is as before.
 ///
-/// Hints (tsdb/chunkenc/histogram_meta.go, `counterResetHint`): those of a gauge say so; else the first sample of the chunk has
-/// none whatever the head says, since the chunk before may not be the one that it was compared with, and the others are no
-/// resets. A stale sample is its sum and nothing else.
+/// Hints (tsdb/chunkenc/histogram_meta.go, `counterResetHint`): those of a gauge say so; else the first sample of the
+/// chunk has none whatever the head says, since the chunk before may not be the one that it was compared with, and the
+/// others are no resets. A stale sample is its sum and nothing else.
 ///
-/// Errors: [`Corrupt`](crate::StoreErrorKind::Corrupt) where the bytes end too early, a layout is impossible, or times do not
-/// ascend; [`Unsupported`](crate::StoreErrorKind::Unsupported) for an unknown schema.
+/// Errors: [`Corrupt`](crate::StoreErrorKind::Corrupt) where the bytes end too early, a layout is impossible, or times
+/// do not ascend; [`Unsupported`](crate::StoreErrorKind::Unsupported) for an unknown schema.
 pub(super) fn decode(
     encoding: Encoding,
     data: &[u8],
@@ -119,15 +122,13 @@ fn decode_into<N: Number>(
     out: &mut Vec<HistogramSample>,
 ) -> Result<(), StoreError> {
     let (layout, at) = Layout::read(bits).map_err(|fault| fault.of(head.count))?;
-    if layout.bounds.len().saturating_mul(head.count) > BOUNDS_MAX {
-        return Err(corrupt("has too many bounds of buckets", 0, head.count));
-    }
     let ends_early = |sample| corrupt("ends too early", sample, head.count);
     let least = layout.buckets().saturating_mul(N::FIRST_BITS_MIN);
     if at.saturating_add(least) > bits.len() {
         return Err(ends_early(0));
     }
     let mut state = State::<N>::read_first(&layout, bits, at);
+    let mut shape = Shape::of(&layout);
     let mut starts = StartTimes::new(head.starts);
     state.at = starts.read_first(bits, state.at, state.time).ok_or_else(|| ends_early(0))?;
     for index in 0.. {
@@ -142,7 +143,7 @@ fn decode_into<N: Number>(
             break;
         }
         if state.time >= min_time {
-            let histogram = Arc::new(state.histogram(&layout, head.hint(index)));
+            let histogram = Arc::new(state.histogram(&mut shape, head.hint(index)));
             out.push(HistogramSample { timestamp: state.time, start_timestamp: starts.start, histogram });
         }
         if index + 1 == head.count {
@@ -153,16 +154,6 @@ fn decode_into<N: Number>(
         state.at = starts.read(bits, state.at, index + 1, before);
     }
     Ok(())
-}
-
-impl Head {
-    fn hint(&self, index: usize) -> CounterResetHint {
-        match index {
-            _ if self.reset == GAUGE => CounterResetHint::Gauge,
-            0 => CounterResetHint::Unknown,
-            _ => CounterResetHint::NotReset,
-        }
-    }
 }
 
 /// Where a decoder is: the sample that it has read last.
@@ -216,10 +207,11 @@ impl<N: Number> State<N> {
         self.sum.bits == STALE_BITS
     }
 
-    fn histogram(&self, layout: &Layout, counter_reset_hint: CounterResetHint) -> Histogram {
+    fn histogram(&self, shape: &mut Shape<'_>, counter_reset_hint: CounterResetHint) -> Histogram {
         if self.is_stale() {
             return Histogram::stale();
         }
+        let layout = shape.layout;
         let (positive, negative) = self.buckets.split_at(layout.positive.buckets);
         let mut histogram = Histogram {
             counter_reset_hint,
@@ -234,9 +226,45 @@ impl<N: Number> State<N> {
             negative_buckets: N::counts(negative).collect(),
             custom_bounds: layout.bounds.clone(),
         };
-        histogram.reduce_to(SCHEMA_MAX);
+        if layout.schema > FINEST_SCHEMA {
+            histogram.reduce_to(FINEST_SCHEMA);
+            let [positive, negative] = shape
+                .reduced
+                .get_or_insert_with(|| [histogram.positive_spans.clone(), histogram.negative_spans.clone()]);
+            histogram.positive_spans = positive.clone();
+            histogram.negative_spans = negative.clone();
+        }
         histogram
     }
+}
+
+/// Where the buckets of all samples of a chunk lie, which they share.
+struct Shape<'a> {
+    layout: &'a Layout,
+    /// The spans at the finest resolution, where those of the chunk are finer: they follow from them alone. None before
+    /// the first sample.
+    reduced: Option<[Arc<[Span]>; 2]>,
+}
+
+impl<'a> Shape<'a> {
+    fn of(layout: &'a Layout) -> Self {
+        Self { layout, reduced: None }
+    }
+}
+
+/// Memory that decoding a chunk takes at most, bytes: what its samples hold and what is needed on the way. 0 for one
+/// that cannot be decoded.
+pub(super) fn decoded_bytes_max(encoding: Encoding, data: &[u8]) -> usize {
+    /// The counts of an `Arc`.
+    const COUNTS_BYTES: usize = 16;
+    let Some(head) = Head::read(encoding, data) else { return 0 };
+    let bits = Bits::new(data.get(HEAD..).unwrap_or_default());
+    let Some((layout, _)) = Layout::read(bits).ok().filter(|_| head.fits(encoding, bits.len())) else { return 0 };
+    let sample = size_of::<HistogramSample>() + COUNTS_BYTES + size_of::<Histogram>();
+    // A bucket of a sample takes a bit at least.
+    let buckets = layout.buckets().saturating_mul(head.count).min(bits.len());
+    let state = layout.buckets() * size_of::<Float>();
+    layout.shared_bytes() + state + head.count * sample + buckets * size_of::<f64>()
 }
 
 #[cold]

@@ -1,8 +1,8 @@
 //! Chunks: samples of one series, compressed. Pure functions from bytes to columns and back; no I/O, no checksums (the
 //! block reader does those).
 //!
-//! Invariant: foreign bytes end as a [`StoreError`], never as a panic, and never make a decoder reserve more than they can
-//! hold.
+//! Invariant: foreign bytes end as a [`StoreError`], never as a panic, and never make a decoder reserve more than they
+//! can hold.
 
 use crate::error::StoreError;
 use crate::samples::Samples;
@@ -19,9 +19,9 @@ pub use xor::XorEncoder;
 /// Samples a chunk, as Prometheus' head cuts them (tsdb/head.go, `DefaultSamplesPerChunk`).
 pub const SAMPLES_PER_CHUNK: usize = 120;
 
-/// Whether `data` can be a chunk of this encoding, by its head and its length. It takes a few nanoseconds, so that sources
-/// look at every chunk that they receive: what is spoilt is then the failure of one source, and not of the query that
-/// decodes it. What only decoding finds is not found here.
+/// Whether `data` can be a chunk of this encoding, by its head and its length. It takes a few nanoseconds, so that
+/// sources look at every chunk that they receive: what is spoilt is then the failure of one source, and not of the
+/// query that decodes it. What only decoding finds is not found here.
 pub fn is_plausible(encoding: Encoding, data: &[u8]) -> bool {
     match encoding {
         Encoding::Xor => xor::is_plausible(data),
@@ -32,8 +32,8 @@ pub fn is_plausible(encoding: Encoding, data: &[u8]) -> bool {
     }
 }
 
-/// Appends all samples of `chunk` to `out`. Whether they are later than what `out` holds is the caller's part, and so is
-/// taking back the part of a chunk that turned out to be damaged: on an error `out` is as before.
+/// Appends all samples of `chunk` to `out`. Whether they are later than what `out` holds is the caller's part, and so
+/// is taking back the part of a chunk that turned out to be damaged: on an error `out` is as before.
 ///
 /// Errors: `Corrupt` where the bytes break their format, `Unsupported` for histograms of an unknown schema.
 pub fn decode(chunk: &Chunk, out: &mut Samples) -> Result<(), StoreError> {
@@ -71,13 +71,50 @@ pub fn encode(timestamps: &[Millis], values: &[f64]) -> Vec<Chunk> {
     columns.filter_map(|(times, values)| encode_floats(times, values, None)).collect()
 }
 
-/// Encodes samples of both kinds: floats as XOR chunks or, where any has a start timestamp, as XOR2 ones; histograms as float
-/// histogram chunks of either sort. A chunk has at most [`SAMPLES_PER_CHUNK`] samples, and ends where the kind changes, where
-/// a histogram counter is reset and where resolution or bounds change. What the samples say beside their values is what the
-/// chunks say when they are decoded: all hints but those for gauges come from the cuts.
+/// Memory that decoding `chunk` takes at most, bytes: what its samples hold and what is needed on the way. It reads no
+/// more than the head and layout of the chunk.
+pub fn decoded_bytes_max(chunk: &Chunk) -> usize {
+    let floats =
+        |bytes: usize| chunk.data.first_chunk().map_or(0, |head| usize::from(u16::from_be_bytes(*head)) * bytes);
+    match chunk.encoding {
+        Encoding::Xor => floats(16),
+        Encoding::Xor2 => floats(24),
+        encoding => histogram::decoded_bytes_max(encoding, &chunk.data),
+    }
+}
+
+/// How histograms are encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HistogramForm {
+    /// In chunks of floats.
+    Floats,
+    /// In chunks of integers, where all counts of a chunk are whole; else in chunks of floats.
+    Integers,
+}
+
+impl HistogramForm {
+    /// That of the chunks of an encoding.
+    fn of(encoding: Encoding) -> Self {
+        match encoding {
+            Encoding::Histogram | Encoding::HistogramSt => Self::Integers,
+            _ => Self::Floats,
+        }
+    }
+}
+
+/// As [`encode_as`], with histograms in chunks of floats.
+pub fn encode_samples(samples: &Samples) -> Vec<Chunk> {
+    encode_as(samples, HistogramForm::Floats)
+}
+
+/// Encodes samples of both kinds: floats as XOR chunks or, where any has a start timestamp, as XOR2 ones; histograms in
+/// the chunks of `form`, with start timestamps or without. A chunk has at most [`SAMPLES_PER_CHUNK`] samples, and ends
+/// where the kind changes, where a histogram counter is reset and where resolution or bounds change. What the samples
+/// say beside their values is what the chunks say when they are decoded: all hints but those for gauges come from the
+/// cuts.
 ///
 /// Times must ascend strictly, over both kinds together.
-pub fn encode_samples(samples: &Samples) -> Vec<Chunk> {
+pub fn encode_as(samples: &Samples, form: HistogramForm) -> Vec<Chunk> {
     let mut chunks = Vec::new();
     let starts = Some(&samples.start_timestamps[..]).filter(|starts| starts.iter().any(|start| *start != 0));
     let mut histograms = &samples.histograms[..];
@@ -96,17 +133,18 @@ pub fn encode_samples(samples: &Samples) -> Vec<Chunk> {
         let next = samples.timestamps.get(first);
         let count = next.map_or(histograms.len(), |next| histograms.partition_point(|h| h.timestamp <= *next));
         let (run, rest) = histograms.split_at(count);
-        histogram::encode(run, &mut chunks);
+        histogram::encode(run, form, &mut chunks);
         histograms = rest;
     }
     chunks
 }
 
-/// Encodes samples that came out of one chunk as one chunk again, however many they are: without those that were taken out
-/// since, or without their start timestamps. None where there are none.
-pub fn encode_again(samples: &Samples) -> Option<Chunk> {
+/// Encodes samples that came out of one chunk, of the encoding `before`, as one chunk again, however many they are:
+/// without those that were taken out since, or without their start timestamps. None where there are none.
+pub fn encode_again(samples: &Samples, before: Encoding) -> Option<Chunk> {
     let starts = Some(&samples.start_timestamps[..]).filter(|starts| starts.iter().any(|start| *start != 0));
-    encode_floats(&samples.timestamps, &samples.values, starts).or_else(|| histogram::encode_chunk(&samples.histograms))
+    encode_floats(&samples.timestamps, &samples.values, starts)
+        .or_else(|| histogram::encode_chunk(&samples.histograms, HistogramForm::of(before)))
 }
 
 fn encode_floats(timestamps: &[Millis], values: &[f64], starts: Option<&[Millis]>) -> Option<Chunk> {

@@ -36,7 +36,8 @@ impl StartTimes {
         self.changes_at < usize::MAX
     }
 
-    /// Reads what the first sample carries at bit `at`; gives the position behind it, None for bytes that are no number.
+    /// Reads what the first sample carries at bit `at`; gives the position behind it, None for bytes that are no
+    /// number.
     pub(super) fn read_first(&mut self, bits: Bits<'_>, at: usize, time: Millis) -> Option<usize> {
         if !self.first {
             return Some(at);
@@ -46,7 +47,8 @@ impl StartTimes {
         Some(next)
     }
 
-    /// Reads what sample `index`, which is not the first, carries at bit `at`; `before` is the time of the sample before.
+    /// Reads what sample `index`, which is not the first, carries at bit `at`; `before` is the time of the sample
+    /// before.
     #[inline(always)]
     pub(super) fn read(&mut self, bits: Bits<'_>, at: usize, index: usize, before: Millis) -> usize {
         if index < self.changes_at {

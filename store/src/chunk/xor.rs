@@ -1,10 +1,10 @@
-//! XOR chunks: floats at times, each as its difference from the one before (layout: Prometheus tsdb/docs/format/chunks.md;
-//! behaviour: tsdb/chunkenc/xor.go).
+//! XOR chunks: floats at times, each as its difference from the one before (layout: Prometheus
+//! tsdb/docs/format/chunks.md; behaviour: tsdb/chunkenc/xor.go).
 //!
-//! [`decode`] keeps its whole state in registers and loads a 64-bit window once a sample, seldom twice: most samples take a
-//! few bits. Samples that change nothing take two, and a window of them is decoded at once. It trusts nothing: the count is
-//! compared with the bytes before anything is reserved, the position with the length, windows must be possible and times must
-//! ascend.
+//! [`decode`] keeps its whole state in registers and loads a 64-bit window once a sample, seldom twice: most samples
+//! take a few bits. Samples that change nothing take two, and a window of them is decoded at once. It trusts nothing:
+//! the count is compared with the bytes before anything is reserved, the position with the length, windows must be
+//! possible and times must ascend.
 
 use std::iter::once;
 
@@ -41,11 +41,11 @@ pub(super) fn is_plausible(data: &[u8]) -> bool {
     sample_count(data).is_some_and(|count| fits(count, (data.len() - HEAD) * 8))
 }
 
-/// Appends the samples of a chunk up to the time `max_time` (inclusive, ms) to two columns of equal length. Stale markers
-/// come bit by bit. On an error the columns are as before.
+/// Appends the samples of a chunk up to the time `max_time` (inclusive, ms) to two columns of equal length. Stale
+/// markers come bit by bit. On an error the columns are as before.
 ///
-/// Errors: [`Corrupt`](crate::StoreErrorKind::Corrupt) where the bytes end too early, a window of bits is impossible, or times
-/// do not ascend. Bytes behind the last sample are not looked at, as upstream does not.
+/// Errors: [`Corrupt`](crate::StoreErrorKind::Corrupt) where the bytes end too early, a window of bits is impossible,
+/// or times do not ascend. Bytes behind the last sample are not looked at, as upstream does not.
 pub fn decode(
     data: &[u8],
     max_time: Millis,
@@ -71,7 +71,8 @@ pub fn decode(
     decoded.map(|_| ())
 }
 
-/// Fills the columns, both as long as the chunk has samples (at least one). Returns how many are not later than `max_time`.
+/// Fills the columns, both as long as the chunk has samples (at least one). Returns how many are not later than
+/// `max_time`.
 fn decode_into(
     bits: Bits<'_>,
     max_time: Millis,
@@ -169,8 +170,8 @@ impl Value {
         Self { bits, window: Window::default(), end: 0, is_broken: false }
     }
 
-    /// Reads the next value at bit `at`, where `ahead` is what lies there, [`WINDOW`] bits but one at least. Returns the position
-    /// behind it.
+    /// Reads the next value at bit `at`, where `ahead` is what lies there, [`WINDOW`] bits but one at least. Returns
+    /// the position behind it.
     #[inline(always)]
     pub(super) fn read(&mut self, bits: Bits<'_>, mut at: usize, mut ahead: u64) -> usize {
         if ahead >> 63 == 0 {
@@ -301,8 +302,8 @@ impl XorEncoder {
         Self { bits: BitWriter::new(bytes), count: 0, time: 0, delta: 0, value: ValueWriter::default() }
     }
 
-    /// Appends a sample, which must be later than the one before. A chunk counts at most 65,535 samples; it is the caller's
-    /// part to cut before, as [`super::encode`] does.
+    /// Appends a sample, which must be later than the one before. A chunk counts at most 65,535 samples; it is the
+    /// caller's part to cut before, as [`super::encode`] does.
     pub fn push(&mut self, time: Millis, value: f64) {
         assert!(self.count < SAMPLES_MAX, "an XOR chunk of more than {SAMPLES_MAX} samples");
         let bits = value.to_bits();

@@ -1,5 +1,5 @@
-//! XOR2 chunks: floats at times, with start timestamps (chunks.md 3.2; tsdb/chunkenc/xor2.go). Stale markers take a code of
-//! their own and leave the value alone from which the next one differs.
+//! XOR2 chunks: floats at times, with start timestamps (chunks.md 3.2; tsdb/chunkenc/xor2.go). Stale markers take a
+//! code of their own and leave the value alone from which the next one differs.
 //!
 //! [`decode`] works like that of [`super::xor`]: registers, one window of bits a sample, runs without change at once.
 
@@ -36,8 +36,8 @@ pub(super) fn is_plausible(data: &[u8]) -> bool {
     data.len() >= HEAD && sample_count(data).is_some_and(|count| fits(count, (data.len() - HEAD) * 8))
 }
 
-/// Appends the samples of a chunk up to the time `max_time` (inclusive, ms) to the floats of `out`. Stale markers come bit by
-/// bit. On an error `out` is as before.
+/// Appends the samples of a chunk up to the time `max_time` (inclusive, ms) to the floats of `out`. Stale markers come
+/// bit by bit. On an error `out` is as before.
 ///
 /// Errors: [`Corrupt`](crate::StoreErrorKind::Corrupt), where [`super::xor::decode`] has them.
 pub(super) fn decode(data: &[u8], max_time: Millis, out: &mut Samples) -> Result<(), StoreError> {
@@ -66,13 +66,14 @@ pub(super) fn decode(data: &[u8], max_time: Millis, out: &mut Samples) -> Result
         }
     };
     let kept = *decoded.as_ref().unwrap_or(&0);
+    let has_any = |starts: Option<&[Millis]>| starts.is_some_and(|starts| starts.iter().any(|start| *start != 0));
     out.timestamps.truncate(start + kept);
     out.values.truncate(start + kept);
     if kept > 0 && !starts.changes() && starts.start != 0 {
         // All samples have the one of the first.
         out.start_timestamps.resize(start, 0);
         out.start_timestamps.resize(start + kept, starts.start);
-    } else if had_starts || out.start_timestamps.iter().take(start + kept).any(|start| *start != 0) {
+    } else if had_starts || has_any(out.start_timestamps.get(start..start + kept)) {
         out.start_timestamps.resize(start + kept, 0);
     } else {
         out.start_timestamps.clear();
@@ -86,8 +87,8 @@ struct Columns<'a> {
     values: &'a mut [f64],
 }
 
-/// Fills the columns, and `starts_out` (as long as they are) if samples behind the first carry start timestamps. Returns how
-/// many are not later than `max_time`.
+/// Fills the columns, and `starts_out` (as long as they are) if samples behind the first carry start timestamps.
+/// Returns how many are not later than `max_time`.
 fn decode_into<const STARTS: bool>(
     bits: Bits<'_>,
     max_time: Millis,
@@ -101,10 +102,11 @@ fn decode_into<const STARTS: bool>(
         return Ok(0);
     };
     let no_time = |sample| corrupt("has no time", sample, count);
+    let no_start = || corrupt("has no start timestamp", 0, count);
     let (raw, at) = bits.uvarint(0).ok_or_else(|| no_time(0))?;
     let mut time = unzigzag(raw);
     let mut value = Value::new(bits.get(at, 64));
-    let mut at = starts.read_first(bits, at + 64, time).ok_or_else(|| no_time(0))?;
+    let mut at = starts.read_first(bits, at + 64, time).ok_or_else(no_start)?;
     *first_time = time;
     *first_value = f64::from_bits(value.bits);
     if STARTS {
@@ -179,7 +181,8 @@ impl Value {
         Self { bits, baseline, window: Window::default(), is_broken: false }
     }
 
-    /// Reads a sample's change of delta and its value at bit `at`, where `ahead` lies. Returns the position behind them.
+    /// Reads a sample's change of delta and its value at bit `at`, where `ahead` lies. Returns the position behind
+    /// them.
     #[inline(always)]
     fn read_joint(&mut self, bits: Bits<'_>, at: usize, ahead: u64, delta: &mut i64) -> usize {
         let (change, next) = match ahead.leading_ones() {
@@ -266,8 +269,8 @@ impl Encoder {
         Self { bits: BitWriter::new(bytes), count: 0, time: 0, delta: 0, value, starts }
     }
 
-    /// Appends a sample, which must be later than the one before; 0 for an unknown start timestamp. A chunk counts at most
-    /// 65,535 samples.
+    /// Appends a sample, which must be later than the one before; 0 for an unknown start timestamp. A chunk counts at
+    /// most 65,535 samples.
     pub(super) fn push(&mut self, time: Millis, value: f64, start: Millis) {
         assert!(self.count < SAMPLES_MAX, "an XOR2 chunk of more than {SAMPLES_MAX} samples");
         let delta = time.wrapping_sub(self.time);

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use crate::histogram::{CounterResetHint, Span};
 use crate::samples::{HistogramSample, Samples, is_stale};
 
-/// Appends the histograms of `samples`, which lie part after part, to `out`, whose floats from index `floats` on are merged
-/// already. The histograms are taken out of `samples`.
+/// Appends the histograms of `samples`, which lie part after part, to `out`, whose floats from index `floats` on are
+/// merged already. The histograms are taken out of `samples`.
 ///
-/// Of those at the same time the first in [`order`] counts, so that it does not matter who sent what in which order. Of a float
-/// and a histogram a stale float counts, else the histogram. A hint that there was no reset is about the sample before in the
-/// same chunk, and is kept only where that sample is what stands before.
+/// Of those at the same time the first in [`order`] counts, so that it does not matter who sent what in which order. Of
+/// a float and a histogram a stale float counts, else the histogram. A hint that there was no reset is about the sample
+/// before in the same chunk, and is kept only where that sample is what stands before.
 pub(super) fn merge(samples: &mut Samples, parts: &[Range<usize>], floats: usize, out: &mut Samples) {
     let all = &samples.histograms;
     let is_first = |i: usize| parts.binary_search_by(|part| part.start.cmp(&i)).is_ok();
@@ -77,8 +77,8 @@ pub(super) fn forget_hint(sample: &mut HistogramSample) {
     }
 }
 
-/// By time; of those at the same time the one that counts is first: a stale marker, then the one with more observations, then
-/// whatever tells two apart. Equal are those that differ in nothing but what they know of resets.
+/// By time; of those at the same time the one that counts is first: a stale marker, then the one with more
+/// observations, then whatever tells two apart. Equal are those that differ in nothing but what they know of resets.
 fn order(a: &HistogramSample, b: &HistogramSample) -> Ordering {
     let (x, y) = (&*a.histogram, &*b.histogram);
     let is_gauge = |hint| hint == CounterResetHint::Gauge;

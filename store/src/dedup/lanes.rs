@@ -163,7 +163,7 @@ fn dedup_mixed(lanes: &[(u16, &Samples)], range: TimeRange, plan: &mut Plan, out
 }
 
 /// The first run has nothing before it, and one lane alone needs no marks.
-pub(super) fn settle_runs(runs: &mut Vec<Run>) {
+fn settle_runs(runs: &mut Vec<Run>) {
     if runs.len() == 1 {
         runs.clear();
     }

@@ -53,8 +53,8 @@ impl ExemplarSeries {
     }
 }
 
-/// The exemplars that are asked for, by series without replica labels, each once, by time, labels and value, and their memory
-/// (dedupExemplarsResponse in pkg/exemplars/exemplars.go of Thanos). Series without exemplars are left out.
+/// The exemplars that are asked for, by series without replica labels, each once, by time, labels and value, and their
+/// memory (dedupExemplarsResponse in pkg/exemplars/exemplars.go of Thanos). Series without exemplars are left out.
 pub fn fold(
     facts: Facts,
     request: &ExemplarsRequest,

@@ -49,8 +49,8 @@ impl RulesRequest {
     }
 }
 
-/// Whether labels match, as they are written in the rule: nobody fills in templates here (Group.Rules in rules/group.go of
-/// Prometheus).
+/// Whether labels match, as they are written in the rule: nobody fills in templates here (Group.Rules in rules/group.go
+/// of Prometheus).
 fn matches(matchers: &[Matcher], labels: &Labels) -> bool {
     matchers.iter().all(|matcher| matcher.matches(labels.value(matcher.name())))
 }
@@ -175,7 +175,8 @@ impl Rule {
         if self.alerting.is_some() { RuleKind::Alert } else { RuleKind::Record }
     }
 
-    /// The order of rules within a group, in which equal rules are the same rule (Rule.Compare in pkg/rules/rulespb of Thanos).
+    /// The order of rules within a group, in which equal rules are the same rule (Rule.Compare in pkg/rules/rulespb of
+    /// Thanos).
     fn compare(&self, other: &Rule) -> Ordering {
         let hold = |rule: &Rule| rule.alerting.as_ref().map_or(0.0, |alerting| alerting.hold_s);
         (self.kind(), &self.name, &self.labels, &self.query)
@@ -183,16 +184,18 @@ impl Rule {
             .then_with(|| hold(self).total_cmp(&hold(other)))
     }
 
-    /// Of two that are the same rule, the one with the graver alerts comes first, then the one that was evaluated later.
+    /// Of two that are the same rule, the one with the graver alerts comes first, then the one that was evaluated
+    /// later.
     fn prefer(&self, other: &Rule) -> Ordering {
         let state = |rule: &Rule| rule.alerting.as_ref().map(|alerting| alerting.state);
         (state(other), other.last_evaluation).cmp(&(state(self), self.last_evaluation))
     }
 }
 
-/// The groups that are asked for, by file and name, and their memory: groups of one file and name become one, rules that only
-/// differ in replica labels too (dedupGroups and dedupRules in pkg/rules/rules.go of Thanos). Of merged groups the one that was
-/// evaluated last gives times and limits. Alerts of a rule are sorted by labels. Groups without rules are left out, as Prometheus leaves them out.
+/// The groups that are asked for, by file and name, and their memory: groups of one file and name become one, rules
+/// that only differ in replica labels too (dedupGroups and dedupRules in pkg/rules/rules.go of Thanos). Of merged
+/// groups the one that was evaluated last gives times and limits. Alerts of a rule are sorted by labels. Groups without
+/// rules are left out, as Prometheus leaves them out.
 pub fn fold(facts: Facts, request: &RulesRequest, replica_labels: &[Box<str>]) -> (Vec<RuleGroup>, Reservation) {
     let (facts, held) = facts.into_parts();
     let mut groups: BTreeMap<(Box<str>, Box<str>), RuleGroup> = BTreeMap::new();

@@ -64,8 +64,8 @@ impl Statistics {
         self.tenant.len() + counts.sum::<usize>() + sets.sum::<usize>()
     }
 
-    /// Adds those of another head (TSDBStatisticsEntry.Merge in pkg/status/statuspb/custom.go of Thanos). Of the values of a
-    /// label the greater number stays: heads have most of them in common.
+    /// Adds those of another head (TSDBStatisticsEntry.Merge in pkg/status/statuspb/custom.go of Thanos). Of the values
+    /// of a label the greater number stays: heads have most of them in common.
     fn add(&mut self, other: Statistics) {
         // A head without series has no times.
         if self.series == 0 {
@@ -108,9 +108,9 @@ type Identity = (Vec<Labels>, Box<str>);
 
 /// The statistics of all heads together, each list cut to `limit`, and their memory.
 ///
-/// Heads that only differ in replica labels hold the same series: of them the one with the most series counts, which is more
-/// than Thanos does, whose numbers grow with the replicas. A source whose labels are unknown counts for itself, and so does
-/// everything without replica labels.
+/// Heads that only differ in replica labels hold the same series: of them the one with the most series counts, which is
+/// more than Thanos does, whose numbers grow with the replicas. A source whose labels are unknown counts for itself,
+/// and so does everything without replica labels.
 pub fn fold(facts: Facts, limit: usize, replica_labels: &[Box<str>]) -> (Statistics, Reservation) {
     let mut sum = Statistics::default();
     let (heads, held) = heads(facts);
@@ -119,7 +119,8 @@ pub fn fold(facts: Facts, limit: usize, replica_labels: &[Box<str>]) -> (Statist
     (sum, held)
 }
 
-/// The statistics of each tenant, as [`fold`] gives those of all, and their memory: what a source that asks others gives.
+/// The statistics of each tenant, as [`fold`] gives those of all, and their memory: what a source that asks others
+/// gives.
 pub fn by_tenant(facts: Facts, limit: usize, replica_labels: &[Box<str>]) -> (Vec<Statistics>, Reservation) {
     let (heads, held) = heads(facts);
     let mut tenants: BTreeMap<Box<str>, Statistics> = BTreeMap::new();

@@ -96,8 +96,8 @@ impl ActiveTarget {
         self.discovered_labels.size_bytes() + self.labels.size_bytes() + texts
     }
 
-    /// The order of targets, in which equal targets are the same target (ActiveTarget.Compare in pkg/targets/targetspb of
-    /// Thanos), by pools first, as Prometheus lists them.
+    /// The order of targets, in which equal targets are the same target (ActiveTarget.Compare in pkg/targets/targetspb
+    /// of Thanos), by pools first, as Prometheus lists them.
     fn compare(&self, other: &ActiveTarget) -> Ordering {
         (&self.scrape_pool, &self.scrape_url, &self.discovered_labels, &self.labels).cmp(&(
             &other.scrape_pool,

@@ -12,8 +12,8 @@ pub enum Fault {
     Range,
 }
 
-/// Reads a decimal or hexadecimal float, an infinity or NaN. Hexadecimal ones want an exponent; underscores may stand between
-/// digits.
+/// Reads a decimal or hexadecimal float, an infinity or NaN. Hexadecimal ones want an exponent; underscores may stand
+/// between digits.
 pub fn parse(text: &str) -> Result<f64, Fault> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let signed = |size: f64| if text.starts_with('-') { -size } else { size };
@@ -100,8 +100,8 @@ impl Scaled {
             let up = rest > half || rest == half && (self.inexact || kept % 2 == 1);
             kept += u64::from(up);
         }
-        // Exact: at most 53 bits, and the result is no smaller than the least float. In two parts, since a power of two alone
-        // may be out of range.
+        // Exact: at most 53 bits, and the result is no smaller than the least float. In two parts, since a power of two
+        // alone may be out of range.
         let exponent = exponent.clamp(EXPONENT_MIN, 1100) as i32;
         kept as f64 * 2f64.powi(exponent / 2) * 2f64.powi(exponent - exponent / 2)
     }

@@ -1,9 +1,6 @@
 //! Where buckets begin and end, after getBound in model/histogram/generic.go.
 
-use super::CUSTOM_SCHEMA;
-
-/// Finest exponential schema, whose bounds contain those of all others.
-const FINEST: i32 = 8;
+use super::{CUSTOM_SCHEMA, FINEST_SCHEMA};
 
 /// Upper bound of the positive bucket `index`; for custom bounds -Inf below the first and +Inf above the last.
 pub(super) fn upper(index: i32, schema: i32, custom_bounds: &[f64]) -> f64 {
@@ -16,16 +13,16 @@ pub(super) fn upper(index: i32, schema: i32, custom_bounds: &[f64]) -> f64 {
     }
 }
 
-/// Upper bound of the positive bucket `index` in an exponential schema. The last one below infinity is the greatest float, so
-/// that only infinite observations are in the bucket behind it.
+/// Upper bound of the positive bucket `index` in an exponential schema. The last one below infinity is the greatest
+/// float, so that only infinite observations are in the bucket behind it.
 pub(super) fn exponential(index: i32, schema: i32) -> f64 {
     let index = i64::from(index);
     let (fraction, exponent) = if schema < 0 {
         (0.5, index.saturating_mul(1_i64 << schema.unsigned_abs().min(30)).saturating_add(1))
     } else {
-        let schema = schema.min(FINEST);
+        let schema = schema.min(FINEST_SCHEMA);
         let step = index & ((1 << schema) - 1);
-        (BOUNDS[(step << (FINEST - schema)) as usize], (index >> schema) + 1)
+        (BOUNDS[(step << (FINEST_SCHEMA - schema)) as usize], (index >> schema) + 1)
     };
     if fraction == 0.5 && exponent == 1025 {
         return f64::MAX;
@@ -38,8 +35,9 @@ pub(super) fn coarser(index: i32, from: i32, to: i32) -> i32 {
     (index.wrapping_sub(1) >> from.saturating_sub(to).clamp(0, 31)).wrapping_add(1)
 }
 
-/// Bounds between 0.5 and 1 at the finest resolution; those of coarser ones are each second, each fourth, ... of them. They
-/// are not all the nearest floats: these are the bits that Prometheus has (exponentialBounds in model/histogram/generic.go).
+/// Bounds between 0.5 and 1 at the finest resolution; those of coarser ones are each second, each fourth, ... of them.
+/// They are not all the nearest floats: these are the bits that Prometheus has (exponentialBounds in
+/// model/histogram/generic.go).
 const BOUNDS: [f64; 256] = [
     0.5,
     0.501_355_637_525_101_3,

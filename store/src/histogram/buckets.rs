@@ -22,8 +22,8 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// The part of the bucket that lies at or below `value`, which is inside finite bounds: by lines, or on the scale of
-    /// logarithms (Bucket.FractionBelow in model/histogram/generic.go).
+    /// The part of the bucket that lies at or below `value`, which is inside finite bounds: by lines, or on the scale
+    /// of logarithms (Bucket.FractionBelow in model/histogram/generic.go).
     pub fn fraction_below(&self, value: f64, scale: Scale) -> f64 {
         if scale == Scale::Linear {
             return (value - self.lower) / (self.upper - self.lower);
@@ -42,10 +42,10 @@ pub enum Scale {
     Logarithmic,
 }
 
-/// Indexes and counts of the buckets of one side, in the order of their spans, from either end. Spans and counts that do not
-/// fit together end the sequence early.
+/// Indexes and counts of the buckets of one side, in the order of their spans, from either end. Spans and counts that
+/// do not fit together end the sequence early.
 #[derive(Debug, Clone)]
-pub(super) struct Indexed<'a> {
+pub(crate) struct Indexed<'a> {
     counts: &'a [f64],
     front: End<'a>,
     back: End<'a>,
@@ -61,7 +61,7 @@ struct End<'a> {
 }
 
 impl<'a> Indexed<'a> {
-    pub(super) fn new(spans: &'a [Span], counts: &'a [f64]) -> Self {
+    pub(crate) fn new(spans: &'a [Span], counts: &'a [f64]) -> Self {
         let end = |end: i32, span: &Span| end.wrapping_add(span.offset).wrapping_add(span.length as i32);
         let back = End { spans, index: spans.iter().fold(0, end), left: spans.last().map_or(0, |span| span.length) };
         Self { counts, front: End { spans, index: 0, left: 0 }, back }

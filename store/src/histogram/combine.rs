@@ -30,8 +30,8 @@ impl Sign {
 }
 
 impl Histogram {
-    /// Adds `other`. Zero thresholds, resolutions and custom bounds are brought to what both can have. The result may have
-    /// empty buckets: [`Histogram::compact`] drops them.
+    /// Adds `other`. Zero thresholds, resolutions and custom bounds are brought to what both can have. The result may
+    /// have empty buckets: [`Histogram::compact`] drops them.
     ///
     /// Fails, with nothing changed, where one has exponential buckets and the other custom bounds.
     pub fn add(&mut self, other: &Self) -> Result<Combined, HistogramError> {
@@ -43,15 +43,9 @@ impl Histogram {
         self.combine(other, Sign::Minus, None)
     }
 
-    /// Adds `other` and keeps the low bits that get lost in `compensation`, which is made at the first addition. Invariant: its
-    /// buckets are those of `self`. The sum proper is `self` plus the compensation.
-    pub fn kahan_add(&mut self, other: &Self, compensation: &mut Option<Self>) -> Result<Combined, HistogramError> {
-        self.check_kind(other)?;
-        let compensation = compensation.get_or_insert_with(|| self.empty_compensation());
-        self.combine(other, Sign::Plus, Some(compensation))
-    }
-
-    fn combine(
+    /// As [`Histogram::add`] or [`Histogram::sub`]. The low bits that get lost go to the compensation, which has the
+    /// buckets of `self` before and after.
+    pub(super) fn combine(
         &mut self,
         other: &Self,
         sign: Sign,
@@ -84,7 +78,7 @@ impl Histogram {
         if bounds_reconciled {
             let bounds = intersection(&self.custom_bounds, &other.custom_bounds);
             combined(self, compensation.as_deref_mut(), (other, sign), &bounds);
-            self.custom_bounds = bounds;
+            self.custom_bounds = bounds.into();
         } else {
             self.combine_buckets(other, sign, compensation.as_deref_mut());
         }
@@ -100,9 +94,7 @@ impl Histogram {
         let (own_schema, schema) = (self.schema, self.schema.min(other.schema));
         let threshold = if is_exponential(schema) { self.zero_threshold } else { f64::NEG_INFINITY };
         self.schema = schema;
-        let others =
-            [(&other.positive_spans, &other.positive_buckets), (&other.negative_spans, &other.negative_buckets)];
-        for (mut side, (spans, counts)) in sides(self, compensation).into_iter().zip(others) {
+        for (mut side, (spans, counts)) in sides(self, compensation).into_iter().zip(other.sides()) {
             if own_schema > schema {
                 side.reduce(own_schema, schema);
             }
@@ -111,7 +103,7 @@ impl Histogram {
                 side.add(Other { spans, counts, lost: None }, first, sign);
                 continue;
             }
-            let (mut spans, mut counts, mut lost) = (spans.clone(), counts.clone(), vec![0.0; counts.len()]);
+            let (mut spans, mut counts, mut lost) = (spans.into(), counts.to_vec(), vec![0.0; counts.len()]);
             let kept = compensated.then_some(&mut lost);
             Side { spans: &mut spans, counts: &mut counts, lost: kept }.reduce(other.schema, schema);
             let first = first_outside(&spans, &counts, (schema, threshold));
@@ -120,7 +112,7 @@ impl Histogram {
         }
     }
 
-    fn check_kind(&self, other: &Self) -> Result<(), HistogramError> {
+    pub(super) fn check_kind(&self, other: &Self) -> Result<(), HistogramError> {
         if self.has_custom_bounds() == other.has_custom_bounds() {
             Ok(())
         } else {
@@ -141,14 +133,19 @@ impl Histogram {
     }
 
     /// Nothing, in the buckets of `self`.
-    fn empty_compensation(&self) -> Self {
+    pub(super) fn empty_compensation(&self) -> Self {
         Self {
             sum: 0.0,
             count: 0.0,
             zero_count: 0.0,
             positive_buckets: vec![0.0; self.positive_buckets.len()],
             negative_buckets: vec![0.0; self.negative_buckets.len()],
-            ..self.clone()
+            counter_reset_hint: self.counter_reset_hint,
+            schema: self.schema,
+            zero_threshold: self.zero_threshold,
+            positive_spans: self.positive_spans.clone(),
+            negative_spans: self.negative_spans.clone(),
+            custom_bounds: self.custom_bounds.clone(),
         }
     }
 

@@ -2,10 +2,10 @@
 
 use std::cmp::Ordering;
 
+use super::Histogram;
 use super::buckets::Indexed;
 use super::combine::Sign;
-use super::layout::Layout;
-use super::{Histogram, Span};
+use super::layout::spans_of;
 use crate::kahan;
 
 /// Whether two lists of bounds are equal (CustomBucketBoundsMatch in model/histogram/generic.go).
@@ -31,8 +31,8 @@ pub(super) fn intersection(a: &[f64], b: &[f64]) -> Vec<f64> {
     common
 }
 
-/// Puts the buckets of `own` and those of `other` between `bounds`, which both have. Here sums are always compensated, but
-/// without a compensation what is lost stays lost (addCustomBucketsWithMismatches).
+/// Puts the buckets of `own` and those of `other` between `bounds`, which both have. Here sums are always compensated,
+/// but without a compensation what is lost stays lost (addCustomBucketsWithMismatches).
 pub(super) fn combined(
     own: &mut Histogram,
     compensation: Option<&mut Histogram>,
@@ -53,7 +53,7 @@ pub(super) fn combined(
     }
     let populated = |at: &usize| counts[*at] != 0.0 || lost[*at] != 0.0;
     let kept: Vec<usize> = (0..counts.len()).filter(populated).collect();
-    own.positive_spans = spans(&kept);
+    own.positive_spans = spans_of(kept.iter().map(|at| i32::try_from(*at).unwrap_or(i32::MAX)));
     own.positive_buckets = kept.iter().map(|at| counts[*at]).collect();
     if let Some(compensation) = compensation {
         compensation.positive_buckets = kept.iter().map(|at| lost[*at]).collect();
@@ -82,12 +82,4 @@ fn mapped<'a>(histogram: &'a Histogram, bounds: &'a [f64]) -> impl Iterator<Item
         }
         (target, count)
     })
-}
-
-fn spans(indexes: &[usize]) -> Vec<Span> {
-    let mut layout = Layout::default();
-    for index in indexes {
-        layout.push(i32::try_from(*index).unwrap_or(i32::MAX));
-    }
-    layout.spans
 }

@@ -1,5 +1,7 @@
 //! One side of a histogram: which buckets there are, and what is in them.
 
+use std::sync::Arc;
+
 use super::bounds::coarser;
 use super::buckets::Indexed;
 use super::combine::Sign;
@@ -10,7 +12,7 @@ use crate::kahan;
 #[derive(Debug)]
 pub(super) struct Side<'a> {
     /// Where the buckets lie.
-    pub(super) spans: &'a mut Vec<Span>,
+    pub(super) spans: &'a mut Arc<[Span]>,
     /// What is in them.
     pub(super) counts: &'a mut Vec<f64>,
     /// Lost low bits, as many as counts.
@@ -84,7 +86,7 @@ impl Side<'_> {
         if let Some(lost) = &mut self.lost {
             lost.truncate(kept);
         }
-        *self.spans = layout.spans;
+        *self.spans = layout.spans.into();
     }
 
     /// Adds `count`, which is at `position`, to the bucket at `into`.
@@ -105,7 +107,7 @@ impl Side<'_> {
         if other.counts.is_empty() {
             return;
         }
-        let same = *self.spans == other.spans && self.counts.len() == other.counts.len();
+        let same = **self.spans == *other.spans && self.counts.len() == other.counts.len();
         if same && other.spans.first().is_some_and(|span| span.offset >= first) {
             for at in 0..self.counts.len() {
                 other.add_to((self.counts, self.lost.as_deref_mut()), at, at, sign);
@@ -138,11 +140,11 @@ impl Side<'_> {
                 other.add_to((self.counts, self.lost.as_deref_mut()), position, at, sign);
             }
         }
-        *self.spans = spans;
+        *self.spans = spans.into();
     }
 
-    /// Drops empty buckets but for runs of at most `empty_max` between others, which are written out even where they were a
-    /// gap: compactBuckets.
+    /// Drops empty buckets but for runs of at most `empty_max` between others, which are written out even where they
+    /// were a gap: compactBuckets.
     pub(super) fn compact(&mut self, empty_max: usize) {
         if self.is_compact(empty_max) {
             return;
@@ -168,7 +170,7 @@ impl Side<'_> {
             kept_lost.push(low);
         }
         *self.counts = counts;
-        *self.spans = layout.spans;
+        *self.spans = layout.spans.into();
         if let Some(lost) = &mut self.lost {
             **lost = kept_lost;
         }
@@ -182,17 +184,24 @@ impl Side<'_> {
     }
 }
 
+/// The fewest spans for buckets at ascending indexes.
+pub(crate) fn spans_of(indexes: impl IntoIterator<Item = i32>) -> Arc<[Span]> {
+    let mut layout = Layout::default();
+    indexes.into_iter().for_each(|index| layout.push(index));
+    layout.spans.into()
+}
+
 /// Spans under construction.
 #[derive(Debug, Default)]
-pub(super) struct Layout {
-    pub(super) spans: Vec<Span>,
+struct Layout {
+    spans: Vec<Span>,
     /// Index behind the last bucket.
     next: Option<i32>,
 }
 
 impl Layout {
     /// Appends the bucket `index`, higher than all before.
-    pub(super) fn push(&mut self, index: i32) {
+    fn push(&mut self, index: i32) {
         match (self.next, self.spans.last_mut()) {
             (Some(next), Some(span)) if next == index => span.length += 1,
             (next, _) => self.spans.push(Span { offset: index.wrapping_sub(next.unwrap_or(0)), length: 1 }),

@@ -50,8 +50,8 @@ impl Totals {
 }
 
 impl Histogram {
-    /// Removes the observations on one side of `threshold`. A bucket that it cuts is interpolated; count and sum are estimated
-    /// anew from the buckets if anything was removed, and empty buckets dropped.
+    /// Removes the observations on one side of `threshold`. A bucket that it cuts is interpolated; count and sum are
+    /// estimated anew from the buckets if anything was removed, and empty buckets dropped.
     pub fn trim(&mut self, threshold: f64, side: Trim) {
         let scale = if self.has_custom_bounds() { Scale::Linear } else { Scale::Logarithmic };
         let cut = Cut { at: threshold, side, scale };
@@ -132,8 +132,8 @@ impl Cut {
         }
     }
 
-    /// The first bucket of custom bounds. One with a positive upper bound is taken to begin at 0; else nothing is known about
-    /// where its observations lie (handleInfinityBuckets).
+    /// The first bucket of custom bounds. One with a positive upper bound is taken to begin at 0; else nothing is known
+    /// about where its observations lie (handleInfinityBuckets).
     fn unbounded_below(self, bucket: &Bucket) -> Kept {
         let (at, upper, count) = (self.at, bucket.upper, bucket.count);
         let nothing = Kept { count: 0.0, midpoint: if upper.is_infinite() { 0.0 } else { upper } };

@@ -18,8 +18,9 @@ pub(super) struct Widened {
 }
 
 impl Histogram {
-    /// The zero bucket if it reached to `threshold` or, where that lies in a populated bucket, to the end of this one. The
-    /// threshold is no smaller than the histogram's (zeroCountForLargerThreshold in model/histogram/float_histogram.go).
+    /// The zero bucket if it reached to `threshold` or, where that lies in a populated bucket, to the end of this one.
+    /// The threshold is no smaller than the histogram's (zeroCountForLargerThreshold in
+    /// model/histogram/float_histogram.go).
     pub(super) fn widened(&self, threshold: f64, compensation: Option<&Self>) -> Widened {
         let mut lost = compensation.map_or(0.0, |compensation| compensation.zero_count);
         if threshold == self.zero_threshold {
@@ -69,8 +70,8 @@ impl Histogram {
         }
     }
 
-    /// Widens the zero bucket until it covers that of `other` and cuts no populated bucket of either. Gives what `other` would
-    /// have in its zero bucket, and the low bits lost there (reconcileZeroBuckets).
+    /// Widens the zero bucket until it covers that of `other` and cuts no populated bucket of either. Gives what
+    /// `other` would have in its zero bucket, and the low bits lost there (reconcileZeroBuckets).
     pub(super) fn reconcile_zero(&mut self, other: &Self, mut compensation: Option<&mut Self>) -> (f64, f64) {
         let mut theirs = Widened { count: other.zero_count, threshold: other.zero_threshold, lost: 0.0 };
         // Neither is greater than the other where one is NaN.

@@ -35,7 +35,8 @@ const CATEGORIES: &[&str] = &[
     "No", "P", "Pc", "Pd", "Pe", "Pf", "Pi", "Po", "Ps", "S", "Sc", "Sk", "Sm", "So", "Z", "Zl", "Zp", "Zs",
 ];
 
-/// The scripts that Go's `unicode.Scripts` names (Unicode 15). Others, aliases and other spellings are refused as in Go.
+/// The scripts that Go's `unicode.Scripts` names (Unicode 15). Others, aliases and other spellings are refused as in
+/// Go.
 const SCRIPTS: &str = " Adlam Ahom Anatolian_Hieroglyphs Arabic Armenian Avestan Balinese Bamum Bassa_Vah Batak Bengali \
     Bhaiksuki Bopomofo Brahmi Braille Buginese Buhid Canadian_Aboriginal Carian Caucasian_Albanian Chakma Cham Cherokee \
     Chorasmian Common Coptic Cuneiform Cypriot Cypro_Minoan Cyrillic Deseret Devanagari Dives_Akuru Dogra Duployan \

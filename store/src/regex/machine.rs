@@ -1,6 +1,6 @@
-//! The machine for expressions whose automaton over bytes would be large: an instruction for a character or a class, as in
-//! Go, so that `\pL{1000}` takes a thousand instructions and one class. It follows all ways at once, in their order of
-//! preference (Pike's method), so its time is bounded by the instructions times the length of the text.
+//! The machine for expressions whose automaton over bytes would be large: an instruction for a character or a class, as
+//! in Go, so that `\pL{1000}` takes a thousand instructions and one class. It follows all ways at once, in their order
+//! of preference (Pike's method), so its time is bounded by the instructions times the length of the text.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -384,8 +384,8 @@ impl<'n> Compiler<'n> {
         Ok(empty)
     }
 
-    /// As Go's simplify.go and compile.go write it out: `x{2,5}` is `xx(x(x(x)?)?)?`, `x{2,}` is `xx+`, and `x*` is `(x+)?`
-    /// where x can be empty.
+    /// As Go's simplify.go and compile.go write it out: `x{2,5}` is `xx(x(x(x)?)?)?`, `x{2,}` is `xx+`, and `x*` is
+    /// `(x+)?` where x can be empty.
     fn repeat(&mut self, repeat: &'n Repeat) -> Result<bool, TooLarge> {
         let Repeat { min, max, greedy, sub, .. } = repeat;
         let mut empty = true;

@@ -1,13 +1,15 @@
-//! Regular expressions as Prometheus understands them: RE2's syntax, its error texts and its meaning, anchored as `^(?s:re)$`.
+//! Regular expressions as Prometheus understands them: RE2's syntax, its error texts and its meaning, anchored as
+//! `^(?s:re)$`.
 //!
-//! The parser is our own, since the syntax of the `regex` crate differs (classes of `\d` and `\b`, braces, octal escapes, set
-//! operations, what is refused). Matching is regex-automata's: the parsed tree becomes a `Hir` of the same meaning. What
-//! would be too large for that, most often for classes of Unicode, is matched character by character in `machine`.
+//! The parser is our own, since the syntax of the `regex` crate differs (classes of `\d` and `\b`, braces, octal
+//! escapes, set operations, what is refused). Matching is regex-automata's: the parsed tree becomes a `Hir` of the same
+//! meaning. What would be too large for that, most often for classes of Unicode, is matched character by character in
+//! `machine`.
 //!
 //! Not here: what a matcher does around it, see [`crate::matcher`].
 //!
-//! Invariant: what a compiled expression takes is bounded by the length of its text, or by that of its counted repetitions
-//! written out.
+//! Invariant: what a compiled expression takes is bounded by the length of its text, or by that of its counted
+//! repetitions written out.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -55,8 +57,8 @@ impl PartialEq for Regex {
 }
 
 impl Regex {
-    /// Compiles `^(?s:re)$`. As in Prometheus' `label_replace`, the text is wrapped before it is parsed, so that `a)(b` is
-    /// one valid expression. The error is Go's text about the wrapped expression.
+    /// Compiles `^(?s:re)$`. As in Prometheus' `label_replace`, the text is wrapped before it is parsed, so that `a)(b`
+    /// is one valid expression. The error is Go's text about the wrapped expression.
     pub fn new(re: &str) -> Result<Self, String> {
         let wrapped = format!("^(?s:{re})$");
         let parsed = parse(&wrapped, Flags::PERL)?;
@@ -103,8 +105,8 @@ impl<'t> Captures<'_, 't> {
     }
 
     /// Appends `template` to `out` with its variables replaced, by the rules of Go's `Regexp.Expand`: `$name` takes the
-    /// longest run of letters, digits and underscores, `${name}` what the braces hold, `$$` is a dollar, a variable that
-    /// names no group is empty, and a dollar that begins none of these stands for itself.
+    /// longest run of letters, digits and underscores, `${name}` what the braces hold, `$$` is a dollar, a variable
+    /// that names no group is empty, and a dollar that begins none of these stands for itself.
     pub fn expand(&self, template: &str, out: &mut String) {
         let mut rest = template;
         while let Some((before, after)) = rest.split_once('$') {

@@ -114,7 +114,8 @@ impl Item {
         Self { node: Node::Capture(index, Box::new(self.node)), height: self.height + 1, copies: self.copies }
     }
 
-    /// `self` repeated. Stars, pluses and question marks upon each other become one, as in Go, so that they add no height.
+    /// `self` repeated. Stars, pluses and question marks upon each other become one, as in Go, so that they add no
+    /// height.
     pub(super) fn repeat(self, min: u32, max: Option<u32>, greedy: bool, counted: bool) -> Self {
         if let Node::Repeat(inner) = &self.node
             && !counted

@@ -1,4 +1,5 @@
-//! The parser of RE2's syntax: accepts, refuses and words its errors like Go's regexp/syntax (parse.go) with the flags Perl.
+//! The parser of RE2's syntax: accepts, refuses and words its errors like Go's regexp/syntax (parse.go) with the flags
+//! Perl.
 //!
 //! One pass over the text with a stack of open groups of its own, so that nesting costs no stack of the thread. Work is
 //! linear in the length of the text, but for what a class itself holds.
@@ -13,8 +14,8 @@ mod classes;
 /// Largest count of a repetition, and of nested ones multiplied.
 const REPEAT_MAX: u64 = 1000;
 
-/// What the classes of one expression may cost: ranges, and code points to fold by the 64. About 1,500 times `\pL`, which is
-/// more than fits an automaton. Go's limit (maxRunes) is 32 million runes.
+/// What the classes of one expression may cost: ranges, and code points to fold by the 64. About 1,500 times `\pL`,
+/// which is more than fits an automaton. Go's limit (maxRunes) is 32 million runes.
 const CLASS_BUDGET: usize = 1 << 20;
 
 /// Which flags are set at a place of the expression.
@@ -83,7 +84,8 @@ fn failure(code: &str, quoted: &str) -> String {
     format!("error parsing regexp: {code}: `{quoted}`")
 }
 
-/// An open group: what it will be when it closes, its finished alternatives, and the items of the one that is being read.
+/// An open group: what it will be when it closes, its finished alternatives, and the items of the one that is being
+/// read.
 struct Group {
     /// The flags outside.
     flags: Flags,
@@ -168,7 +170,8 @@ impl<'t> Parser<'t> {
         self.group().items.push(Item::leaf(node));
     }
 
-    /// Adds a character in all its cases, if they count. Of the texts at the end only the last may still be repeated, so those before it are joined.
+    /// Adds a character in all its cases, if they count. Of the texts at the end only the last may still be repeated,
+    /// so those before it are joined.
     fn push_char(&mut self, code: u32) {
         match char::from_u32(code) {
             Some(c) if self.flags.fold => self.push_class(class::one(c, true)),

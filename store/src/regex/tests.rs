@@ -1,6 +1,6 @@
-//! The table `testdata/re2.jsonl` was written by Go: each expression with its error or with texts that match and that do not,
-//! groups of an anchored match, expanded templates. The engine was github.com/grafana/regexp as Prometheus 3.14 pins it,
-//! used as its matchers (`syntax.Perl|syntax.DotNL`) and its `label_replace` use it.
+//! The table `testdata/re2.jsonl` was written by Go: each expression with its error or with texts that match and that
+//! do not, groups of an anchored match, expanded templates. The engine was github.com/grafana/regexp as Prometheus 3.14
+//! pins it, used as its matchers (`syntax.Perl|syntax.DotNL`) and its `label_replace` use it.
 
 use serde::Deserialize;
 

@@ -8,12 +8,12 @@ use crate::facts::{Kind, Kinds};
 use crate::labels::METRIC_NAME;
 use crate::{Labels, MatchOp, Matcher, Millis, Select};
 
-/// Series a message that carries chunks, for peers that pack several: a message costs as much as a series does, and sixty-four
-/// of them are still a fraction of a window.
+/// Series a message that carries chunks, for peers that pack several: a message costs as much as a series does, and
+/// sixty-four of them are still a fraction of a window.
 const CHUNKED_BATCH: i64 = 64;
 
-/// The first millisecond of the year 1. Times before it, and after the year 9999, stand for "no bound": a sidecar asked with
-/// the least or greatest i64 silently answers nothing.
+/// The first millisecond of the year 1. Times before it, and after the year 9999, stand for "no bound": a sidecar asked
+/// with the least or greatest i64 silently answers nothing.
 const TIME_MIN: Millis = -62_135_596_800_000;
 /// The last millisecond of the year 9999.
 const TIME_MAX: Millis = 253_402_300_799_999;
@@ -104,13 +104,14 @@ pub(super) fn series_request(select: &Select, ask: &Ask, advert: &Advert) -> pro
     }
 }
 
-/// All matchers as they are. Where only external labels are matched, a sidecar would refuse (`no matchers specified (excluding
-/// external labels)`), so that one is added that each series fulfils; without chunks it must not match the empty string,
-/// which a series without a name pays for.
+/// All matchers as they are. Where only external labels are matched, a sidecar would refuse (`no matchers specified
+/// (excluding external labels)`), so that one is added that each series fulfils. Without chunks a Prometheus answers,
+/// which wants one that does not match the empty string: a series without a name pays for that.
 fn series_matchers(select: &Select, advert: &Advert) -> Vec<proto::LabelMatcher> {
     let external = |m: &Matcher| advert.label_sets.iter().any(|set| set.get(m.name()).is_some());
     let mut matchers: Vec<_> = select.matchers.iter().map(matcher).collect();
-    if select.matchers.iter().all(external) {
+    let counts = |m: &Matcher| !(external(m) || select.labels_only && m.matches_empty());
+    if !select.matchers.iter().any(counts) {
         let value = if select.labels_only { ".+" } else { ".*" };
         let kind = proto::label_matcher::Type::Re.into();
         matchers.push(proto::LabelMatcher { r#type: kind, name: METRIC_NAME.into(), value: value.into() });

@@ -1,9 +1,9 @@
 //! The connection to one peer, made when it is needed and again when it is lost, and calls over it.
 //!
-//! One HTTP/2 connection a peer. A stream that nobody reads may fill its own window and no more: the connection's window is
-//! as wide as HTTP/2 allows, so that it holds nothing that another stream needs. There are no pings, which unknown servers
-//! answer by closing the connection (grpc-go allows one in five minutes by default): that a peer is silent is found by
-//! asking for its facts, after which the connection is made anew.
+//! One HTTP/2 connection a peer. A stream that nobody reads may fill its own window and no more: the connection's
+//! window is as wide as HTTP/2 allows, so that it holds nothing that another stream needs. There are no pings, which
+//! unknown servers answer by closing the connection (grpc-go allows one in five minutes by default): that a peer is
+//! silent is found by asking for its facts, after which the connection is made anew.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -81,8 +81,8 @@ impl Endpoint {
 
     /// Sends a call; the future gives its answer's messages once the peer begins to answer.
     ///
-    /// A call that is lost with its connection is sent once more, over a new one: peers close connections that are old, and
-    /// every call here may be repeated.
+    /// A call that is lost with its connection is sent once more, over a new one: peers close connections that are old,
+    /// and every call here may be repeated.
     pub(super) fn call(&self, call: &Call<'_>) -> BoxFuture<'static, Result<Messages, StoreError>> {
         let request = Request::new(call);
         let (mut channel, max, act) = (self.channel(), self.options.message_bytes_max, call.act);

@@ -1,5 +1,5 @@
-//! Questions for facts besides series: `thanos.Metadata`, `Rules`, `Targets`, `Exemplars` and `Status`, which all answer with
-//! a stream of messages and warnings.
+//! Questions for facts besides series: `thanos.Metadata`, `Rules`, `Targets`, `Exemplars` and `Status`, which all
+//! answer with a stream of messages and warnings.
 //!
 //! What came of an answer that breaks off is kept, and the answer is marked as lacking.
 
@@ -148,8 +148,8 @@ fn request(question: &Question, advert: &Advert) -> Vec<u8> {
     }
 }
 
-/// The selectors that a peer can have something for, as a sum. A Prometheus does not know its external labels, so that matchers
-/// on them are left out, except for a peer that asks others itself (pkg/exemplars/proxy.go of Thanos).
+/// The selectors that a peer can have something for, as a sum. A Prometheus does not know its external labels, so that
+/// matchers on them are left out, except for a peer that asks others itself (pkg/exemplars/proxy.go of Thanos).
 fn exemplars_query(request: &ExemplarsRequest, advert: &Advert) -> String {
     let sets = &advert.label_sets;
     let admitted = |matchers: &&Vec<Matcher>| {

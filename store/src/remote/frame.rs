@@ -1,5 +1,5 @@
-//! Messages of a series stream, read by hand: labels go straight into [`Labels`], chunk bytes are slices of the message.
-//! prost's owned decoding of the same message costs seven times as much.
+//! Messages of a series stream, read by hand: labels go straight into [`Labels`], chunk bytes are slices of the
+//! message. prost's owned decoding of the same message costs seven times as much.
 
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -27,11 +27,11 @@ pub(super) struct FrameSeries {
     pub(super) bytes: usize,
 }
 
-/// Reads a message: series, one or a batch of them, go to `each`; the text of a warning is given back. Hints and what later
-/// versions may send are passed over. Labels named in `strip` are taken out of the series.
+/// Reads a message: series, one or a batch of them, go to `each`; the text of a warning is given back. Hints and what
+/// later versions may send are passed over. Labels named in `strip` are taken out of the series.
 ///
-/// Errors: `Corrupt` for bytes that are no such message, `Unsupported` for a chunk encoding without a name, and those of
-/// `each`.
+/// Errors: `Corrupt` for bytes that are no such message, `Unsupported` for a chunk encoding without a name, and those
+/// of `each`.
 pub(super) fn parse(
     message: &Bytes,
     strip: &[Box<str>],
@@ -347,7 +347,8 @@ mod tests {
         assert_eq!(read(&Bytes::from(more), &[]).unwrap_err().kind, StoreErrorKind::Corrupt);
     }
 
-    /// Whatever bytes come, there is an answer or an error; and a cut message is never taken for a whole one with more in it.
+    /// Whatever bytes come, there is an answer or an error; and a cut message is never taken for a whole one with more
+    /// in it.
     #[test]
     fn spoilt_messages_never_panic() {
         let whole = message(&[("__name__", "up"), ("job", "api")], vec![raw(0, b"\0\x023456789abc"), raw(1, b"abc")])

@@ -1,8 +1,8 @@
 //! The messages of one answer: gRPC's length-prefixed framing over the body of an HTTP/2 response.
 //!
-//! This stands in for tonic's `Streaming`, which allocates what a length prefix claims before a byte of it is here and shows
-//! it to nobody before. Here a message is reserved in the budget as soon as its length is known, and its buffer grows with
-//! what has arrived. Dropping the messages resets the stream.
+//! This stands in for tonic's `Streaming`, which allocates what a length prefix claims before a byte of it is here and
+//! shows it to nobody before. Here a message is reserved in the budget as soon as its length is known, and its buffer
+//! grows with what has arrived. Dropping the messages resets the stream.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -183,8 +183,8 @@ fn head(bytes: &[u8]) -> (u8, usize) {
     }
 }
 
-/// What a status that is not OK means to us. The texts of ResourceExhausted and of Prometheus' 422 are looked for, since a
-/// Thanos in between turns their codes into `Unknown` or `Aborted` (pkg/store/proxy.go, GRPCCodeFromWarn).
+/// What a status that is not OK means to us. The texts of ResourceExhausted and of Prometheus' 422 are looked for,
+/// since a Thanos in between turns their codes into `Unknown` or `Aborted` (pkg/store/proxy.go, GRPCCodeFromWarn).
 pub(super) fn status_error(status: &Status, act: &str) -> StoreError {
     use tonic::Code;
     let message = status.message();

@@ -1,8 +1,9 @@
 //! A StoreAPI peer as a [`Store`]: a sidecar, a store gateway, a receiver, a Querier, or another Masthead.
 //!
-//! What the peer says of itself is asked every few seconds and kept when it falls silent, so that a peer that is gone is
-//! known to be missing wherever it could have contributed. Lanes are named as [`Lane`](crate::Lane) wants it: the peer is
-//! asked once for each tuple of replica label values that it advertises, so that each stream is sorted and of one lane.
+//! What the peer says of itself is asked every few seconds and kept when it falls silent, so that a peer that is gone
+//! is known to be missing wherever it could have contributed. Lanes are named as [`Lane`](crate::Lane) wants it: the
+//! peer is asked once for each tuple of replica label values that it advertises, so that each stream is sorted and of
+//! one lane.
 //!
 //! Silence of a peer is judged by whoever reads a stream ([`crate::fanout`]), since only that knows when it waits.
 
@@ -51,9 +52,9 @@ pub struct RemoteOptions {
     pub info_timeout: Duration,
     /// The longest message that is read.
     pub message_bytes_max: usize,
-    /// Bytes that a stream may send beyond what was read of it. This much memory a stream that nobody reads may hold outside
-    /// of all budgets; less of it slows far peers down, to this many bytes a round trip. A set of many peers lowers it
-    /// ([`crate::discovery`]).
+    /// Bytes that a stream may send beyond what was read of it. This much memory a stream that nobody reads may hold
+    /// outside of all budgets; less of it slows far peers down, to this many bytes a round trip. A set of many peers
+    /// lowers it ([`crate::discovery`]).
     pub stream_window_bytes: u32,
 }
 
@@ -149,7 +150,8 @@ impl Peer {
 }
 
 impl RemoteStore {
-    /// A peer at `address`, `host:port`, which is its name too. Does not connect. Must be called within a tokio runtime.
+    /// A peer at `address`, `host:port`, which is its name too. Does not connect. Must be called within a tokio
+    /// runtime.
     ///
     /// Errors: `Refused` for what is no address.
     pub fn new(address: &str, options: RemoteOptions) -> Result<Self, StoreError> {

@@ -1,5 +1,5 @@
-//! The answer to one question, as a stream of batches: what is asked when, and when something is handed over. Nothing is
-//! asked before the stream is polled, and dropping it resets the answer's HTTP/2 stream.
+//! The answer to one question, as a stream of batches: what is asked when, and when something is handed over. Nothing
+//! is asked before the stream is polled, and dropping it resets the answer's HTTP/2 stream.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -108,7 +108,8 @@ impl AnswerStream {
         Poll::Pending
     }
 
-    /// The answer has ended. What is here is handed over first, unless our own budget was refused: then all is given back.
+    /// The answer has ended. What is here is handed over first, unless our own budget was refused: then all is given
+    /// back.
     fn finish(&mut self, assembly: Assembly, error: Option<StoreError>) {
         if error.as_ref().is_some_and(|error| error.limit().is_some()) {
             self.error = error;

@@ -104,8 +104,8 @@ async fn parts_of_a_series_are_joined() {
     assert_eq!(stats.latency_count, 2);
 }
 
-/// A peer without the replica label among its external ones may fold series that have it themselves: equal labels, one after
-/// the other, with overlapping times. They are lanes of their own.
+/// A peer without the replica label among its external ones may fold series that have it themselves: equal labels, one
+/// after the other, with overlapping times. They are lanes of their own.
 #[tokio::test]
 async fn folded_replicas_become_further_lanes() {
     let parts = vec![
@@ -176,8 +176,8 @@ async fn a_peer_without_support_is_collected() {
     assert!(stats.collected_bytes > 0 && !stats.unsorted, "{stats:?}");
 }
 
-/// A peer that breaks the order before anything was handed over is collected; later, the stream fails, and the next one is
-/// collected.
+/// A peer that breaks the order before anything was handed over is collected; later, the stream fails, and the next one
+/// is collected.
 #[tokio::test]
 async fn a_peer_out_of_order_is_collected_from_then_on() {
     let peer = one_answer(vec![pod("2", &[(0, 9)]), pod("1", &[(0, 9)]), pod("2", &[(10, 19)])]).await;
@@ -273,8 +273,8 @@ async fn nothing_is_asked_before_a_stream_is_polled() {
     assert_eq!(*asked.lock().unwrap(), [path::INFO, path::INFO]);
 }
 
-/// Two streams of one peer, each larger than all windows and buffers: the one that is not read holds nothing that the other
-/// needs.
+/// Two streams of one peer, each larger than all windows and buffers: the one that is not read holds nothing that the
+/// other needs.
 #[tokio::test]
 async fn a_parked_stream_stalls_no_other() {
     let options = super::RemoteOptions { stream_window_bytes: 1 << 20, ..Default::default() };
@@ -384,8 +384,8 @@ async fn label_answers_are_sorted_unique_and_fail_with_a_warning() {
     assert_eq!((values.iter().collect::<Vec<_>>(), progress.coverage(None).is_complete()), (vec!["job"], false));
 }
 
-/// A peer that restarts, or closes its connection for being old, breaks the next question at most where it cannot be told
-/// from another failure: one that got no answer over a connection of before is put again.
+/// A peer that restarts, or closes its connection for being old, breaks the next question at most where it cannot be
+/// told from another failure: one that got no answer over a connection of before is put again.
 #[tokio::test]
 async fn a_lost_connection_is_made_again() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

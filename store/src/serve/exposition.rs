@@ -8,7 +8,7 @@ use crate::series::Millis;
 
 /// What the samples of a family are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum FamilyKind {
     /// Numbers.
     Untyped,
     /// Histograms that count up.
@@ -32,11 +32,11 @@ pub struct Family(proto::MetricFamily);
 
 impl Family {
     /// A family without samples.
-    pub fn new(name: &str, kind: Kind) -> Self {
+    pub fn new(name: &str, kind: FamilyKind) -> Self {
         let kind = match kind {
-            Kind::Untyped => proto::MetricType::Untyped,
-            Kind::Histogram => proto::MetricType::Histogram,
-            Kind::GaugeHistogram => proto::MetricType::GaugeHistogram,
+            FamilyKind::Untyped => proto::MetricType::Untyped,
+            FamilyKind::Histogram => proto::MetricType::Histogram,
+            FamilyKind::GaugeHistogram => proto::MetricType::GaugeHistogram,
         };
         Self(proto::MetricFamily { name: name.into(), r#type: Some(kind.into()), metric: vec![] })
     }
@@ -113,15 +113,15 @@ mod tests {
             zero_threshold: 0.5,
             count: 7.0,
             sum: 9.0,
-            positive_spans: spans.clone(),
+            positive_spans: spans.clone().into(),
             positive_buckets: buckets.clone(),
             ..Histogram::default()
         };
         // Buckets 0, 2 and 3 of four, of which the last one has no bound.
-        let custom = Histogram { schema: CUSTOM_SCHEMA, custom_bounds: vec![1.0, 2.0, 5.0], ..native.clone() };
+        let custom = Histogram { schema: CUSTOM_SCHEMA, custom_bounds: [1.0, 2.0, 5.0].into(), ..native.clone() };
         assert_eq!(cumulative(&custom), [(1.0, 1.0), (2.0, 1.0), (5.0, 3.0)]);
         let labels = || vec![("a".to_owned(), "b".to_owned())];
-        let mut family = Family::new("x", Kind::GaugeHistogram);
+        let mut family = Family::new("x", FamilyKind::GaugeHistogram);
         family.push(labels(), -5, Value::Float(1.5));
         family.push(labels(), 7, Value::Histogram(&native));
         family.push(labels(), 8, Value::Histogram(&custom));

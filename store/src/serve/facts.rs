@@ -1,5 +1,5 @@
-//! `thanos.Metadata`, `Rules`, `Targets`, `Exemplars` and `Status`: what the stores behind know besides series, replicas as
-//! they are, for whoever asks to deduplicate. Messages are made one by one as they are taken.
+//! `thanos.Metadata`, `Rules`, `Targets`, `Exemplars` and `Status`: what the stores behind know besides series,
+//! replicas as they are, for whoever asks to deduplicate. Messages are made one by one as they are taken.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use masthead_proto::{path, thanos as proto};
 use tonic::Status;
 use tonic::body::Body;
 
+use super::expiring::Expiring;
 use super::info::label_set;
 use super::{Call, matchers, shortcomings, streamed};
 use crate::Reservation;
@@ -66,10 +67,11 @@ impl Call {
         }
         let wrap = |result| proto::MetricMetadataResponse { result: Some(result) };
         let message = move |part: Vec<MetricMetadata>| wrap(Metadata(to_metadata(part)));
-        Ok(answers((all, held), FACTS_MAX, message, (warnings, move |text| wrap(Warning(text)))))
+        Ok(self.answers((all, held), FACTS_MAX, message, (warnings, move |text| wrap(Warning(text)))))
     }
 
-    /// Answers `thanos.Rules/Rules`. Selectors on labels of rules are left to the caller, as sidecars and rulers leave them.
+    /// Answers `thanos.Rules/Rules`. Selectors on labels of rules are left to the caller, as sidecars and rulers leave
+    /// them.
     async fn rules(self, asked: proto::RulesRequest) -> Result<Answers<proto::RulesResponse>, Status> {
         use proto::rules_response::Result::{Group, Warning};
         let texts = |texts: Vec<String>| texts.into_iter().map(String::into_boxed_str).collect();
@@ -93,7 +95,7 @@ impl Call {
         let wrap = |result| proto::RulesResponse { result: Some(result) };
         let message =
             move |part: Vec<RuleGroup>| wrap(Group(part.into_iter().map(to_group).next().unwrap_or_default()));
-        Ok(answers((groups.collect(), held), 1, message, (warnings, move |text| wrap(Warning(text)))))
+        Ok(self.answers((groups.collect(), held), 1, message, (warnings, move |text| wrap(Warning(text)))))
     }
 
     /// Answers `thanos.Targets/Targets`.
@@ -113,7 +115,7 @@ impl Call {
         });
         let wrap = |result| proto::TargetsResponse { result: Some(result) };
         let message = move |part: Vec<Fact>| wrap(Targets(to_targets(part)));
-        Ok(answers((facts, held), FACTS_MAX, message, (warnings, move |text| wrap(Warning(text)))))
+        Ok(self.answers((facts, held), FACTS_MAX, message, (warnings, move |text| wrap(Warning(text)))))
     }
 
     /// Answers `thanos.Exemplars/Exemplars`.
@@ -124,8 +126,7 @@ impl Call {
         };
         let selectors = parse(&asked.query).map_err(Status::invalid_argument)?;
         let request = ExemplarsRequest { selectors, min_time: asked.start, max_time: asked.end };
-        let (facts, warnings) =
-            self.clone().ask(Question::Exemplars(request.clone()), asked.partial_response_strategy).await?;
+        let (facts, warnings) = self.ask(Question::Exemplars(request.clone()), asked.partial_response_strategy).await?;
         let (facts, held) = facts.into_parts();
         let series = facts.into_iter().filter_map(|fact| match fact {
             Fact::Exemplars(series) => request.wants(&series.labels).then_some(series),
@@ -134,11 +135,11 @@ impl Call {
         let wrap = |result| proto::ExemplarsResponse { result: Some(result) };
         let message =
             move |part: Vec<ExemplarSeries>| wrap(Data(part.into_iter().map(to_series).next().unwrap_or_default()));
-        Ok(answers((series.collect(), held), 1, message, (warnings, move |text| wrap(Warning(text)))))
+        Ok(self.answers((series.collect(), held), 1, message, (warnings, move |text| wrap(Warning(text)))))
     }
 
-    /// Answers `thanos.Status/TSDBStatistics`: the heads behind added up, by tenant. Nobody can tell replicas in the sum any more,
-    /// so that this server does.
+    /// Answers `thanos.Status/TSDBStatistics`: the heads behind added up, by tenant. Nobody can tell replicas in the
+    /// sum any more, so that this server does.
     async fn statistics(
         self,
         asked: proto::TsdbStatisticsRequest,
@@ -156,11 +157,11 @@ impl Call {
             let statistics = part.into_iter().map(|each| (each.tenant.to_string(), to_statistics(each))).collect();
             wrap(Entries(proto::TsdbStatistics { statistics }))
         };
-        Ok(answers((tenants, held), FACTS_MAX, message, (warnings, move |text| wrap(Warning(text)))))
+        Ok(self.answers((tenants, held), FACTS_MAX, message, (warnings, move |text| wrap(Warning(text)))))
     }
 
     /// What the stores know, and what is missing in words.
-    async fn ask(self, question: Question, strategy: i32) -> Result<(Facts, Vec<String>), Status> {
+    async fn ask(&self, question: Question, strategy: i32) -> Result<(Facts, Vec<String>), Status> {
         let (stores, budget, fan_out) = (self.stores(), self.budget(), self.fan_out());
         let progress = Progress::default();
         let facts = fanout::facts(&stores, Arc::new(question), &budget, &fan_out, &progress).await;
@@ -173,22 +174,25 @@ impl Call {
             _ => Ok((facts, warnings)),
         }
     }
-}
 
-/// Messages of `size` items each, then the warnings. The memory of the items is held until the last one is taken.
-fn answers<T: Send + 'static, A: Send + 'static>(
-    (items, held): (Vec<T>, Reservation),
-    size: usize,
-    message: impl Fn(Vec<T>) -> A + Send + 'static,
-    (warnings, warn): (Vec<String>, impl Fn(String) -> A + Send + 'static),
-) -> Answers<A> {
-    let mut rest = items.into_iter();
-    let parts = std::iter::from_fn(move || {
-        let _ = &held;
-        let part: Vec<T> = rest.by_ref().take(size).collect();
-        (!part.is_empty()).then(|| Ok(message(part)))
-    });
-    stream::iter(parts.chain(warnings.into_iter().map(move |text| Ok(warn(text))))).boxed()
+    /// Messages of `size` items each, then the warnings. The memory of the items is held until the last one is taken or
+    /// the time of the call is up.
+    fn answers<T: Send + 'static, A: Send + 'static>(
+        &self,
+        (items, held): (Vec<T>, Reservation),
+        size: usize,
+        message: impl Fn(Vec<T>) -> A + Send + 'static,
+        (warnings, warn): (Vec<String>, impl Fn(String) -> A + Send + 'static),
+    ) -> Answers<A> {
+        let mut rest = items.into_iter();
+        let parts = std::iter::from_fn(move || {
+            let _ = &held;
+            let part: Vec<T> = rest.by_ref().take(size).collect();
+            (!part.is_empty()).then(|| Ok(message(part)))
+        });
+        let messages = stream::iter(parts.chain(warnings.into_iter().map(move |text| Ok(warn(text))))).boxed();
+        Expiring::new(messages, self.deadline).boxed()
+    }
 }
 
 fn to_metadata(part: Vec<MetricMetadata>) -> proto::MetricMetadata {

@@ -1,15 +1,9 @@
-//! `thanos.SeriesResponse` messages written by hand: chunk bytes are copied once, straight into the frame.
-
-use std::borrow::Cow;
+//! `thanos.SeriesResponse` messages written by hand: chunk bytes are copied once into the frame, and by the transport.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use tonic::metadata::MetadataMap;
 
-use crate::chunk;
-use crate::error::StoreError;
 use crate::labels::Labels;
-use crate::samples::Samples;
-use crate::series::{Chunk, ENCODINGS_KEY, Encoding, Series};
+use crate::series::{Chunk, Series};
 
 // Field keys (number << 3 | wire type) of the messages in proto/thanos/store.proto.
 const RESPONSE_SERIES: u8 = 0x0a;
@@ -26,49 +20,18 @@ const AGGREGATE_RAW: u8 = 0x1a;
 const CHUNK_TYPE: u8 = 0x08;
 const CHUNK_DATA: u8 = 0x12;
 
-/// Who reads the chunks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reader {
-    /// The encodings 1 to 3, which have names in the StoreAPI: chunks of others are made anew, without start timestamps.
-    Thanos,
-    /// All of them, as they are.
-    Masthead,
-}
-
-impl Reader {
-    /// What a caller says in the metadata of its call.
-    pub(super) fn of(metadata: &MetadataMap) -> Self {
-        let most = metadata.get(ENCODINGS_KEY).and_then(|value| value.to_str().ok()?.parse::<u8>().ok());
-        if most.is_some_and(|most| most >= Encoding::FloatHistogramSt as u8) { Self::Masthead } else { Self::Thanos }
-    }
-
-    /// The chunk as this reader can read it; None where no sample is in it.
-    fn readable(self, chunk: &Chunk) -> Result<Option<Cow<'_, Chunk>>, StoreError> {
-        if self == Self::Masthead || chunk.encoding <= Encoding::FloatHistogram {
-            return Ok(Some(Cow::Borrowed(chunk)));
-        }
-        let mut samples = Samples::default();
-        chunk::decode(chunk, &mut samples)?;
-        samples.start_timestamps.clear();
-        samples.histograms.iter_mut().for_each(|sample| sample.start_timestamp = 0);
-        Ok(chunk::encode_again(&samples).map(Cow::Owned))
-    }
-}
-
 /// A frame with one series.
-///
-/// Errors: those of decoding chunks that the reader does not know.
-pub(super) fn series(series: &Series, reader: Reader) -> Result<Bytes, StoreError> {
-    let body = Body::of(series, reader)?;
+pub(super) fn series(series: &Series) -> Bytes {
+    let body = Body::of(series);
     let mut out = BytesMut::with_capacity(body.length + 12);
     nested(&mut out, RESPONSE_SERIES, body.length);
     body.write(&mut out);
-    Ok(out.freeze())
+    out.freeze()
 }
 
-/// A frame with a batch of series. Errors as for [`series`].
-pub(super) fn batch<'a>(list: impl Iterator<Item = &'a Series>, reader: Reader) -> Result<Bytes, StoreError> {
-    let bodies = list.map(|series| Body::of(series, reader)).collect::<Result<Vec<_>, _>>()?;
+/// A frame with a batch of series.
+pub(super) fn batch(list: &[Series]) -> Bytes {
+    let bodies: Vec<_> = list.iter().map(Body::of).collect();
     let length = bodies.iter().map(|body| nested_length(body.length)).sum();
     let mut out = BytesMut::with_capacity(length + 12);
     nested(&mut out, RESPONSE_BATCH, length);
@@ -76,7 +39,7 @@ pub(super) fn batch<'a>(list: impl Iterator<Item = &'a Series>, reader: Reader) 
         nested(&mut out, BATCH_SERIES, body.length);
         body.write(&mut out);
     }
-    Ok(out.freeze())
+    out.freeze()
 }
 
 /// A frame with a warning.
@@ -91,20 +54,18 @@ pub(super) fn warning(text: &str) -> Bytes {
 struct Body<'a> {
     labels: &'a Labels,
     /// Chunks of all lanes by time.
-    chunks: Vec<Cow<'a, Chunk>>,
+    chunks: Vec<&'a Chunk>,
     length: usize,
 }
 
 impl<'a> Body<'a> {
-    fn of(series: &'a Series, reader: Reader) -> Result<Self, StoreError> {
-        let all = series.lanes.iter().flat_map(|lane| &lane.chunks);
-        let mut chunks =
-            all.filter_map(|chunk| reader.readable(chunk).transpose()).collect::<Result<Vec<_>, StoreError>>()?;
+    fn of(series: &'a Series) -> Self {
+        let mut chunks: Vec<&Chunk> = series.lanes.iter().flat_map(|lane| &lane.chunks).collect();
         chunks.sort_unstable();
         chunks.dedup();
         let labels: usize = series.labels.iter().map(|(name, value)| nested_length(label_length(name, value))).sum();
         let length = labels + chunks.iter().map(|chunk| nested_length(aggregate_length(chunk))).sum::<usize>();
-        Ok(Self { labels: &series.labels, chunks, length })
+        Self { labels: &series.labels, chunks, length }
     }
 
     fn write(&self, out: &mut BytesMut) {

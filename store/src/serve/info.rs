@@ -5,18 +5,19 @@ use masthead_proto::thanos::info::{
 };
 use masthead_proto::thanos::{Label, LabelSet};
 
-use super::{Call, label_sets};
+use super::Call;
 use crate::facts::Kind;
 use crate::labels::Labels;
 
 impl Call {
     /// Answers `Info`.
     pub(super) fn info(&self) -> InfoResponse {
-        let stores = self.stores();
-        let infos: Vec<_> = stores.iter().map(|store| store.info()).collect();
+        let infos: Vec<_> = self.stores().iter().map(|store| store.info()).collect();
         // A store behind that may hold anything makes this one such a store: no label sets then.
         let known = !infos.iter().any(|info| info.label_sets.is_empty());
-        let sets = if known { label_sets(&stores) } else { Vec::new() };
+        let mut sets: Vec<&Labels> = infos.iter().filter(|_| known).flat_map(|info| &info.label_sets).collect();
+        sets.sort();
+        sets.dedup();
         let tsdb_infos = infos.iter().flat_map(|info| {
             info.label_sets.iter().map(|set| TsdbInfo {
                 labels: Some(label_set(set)),
@@ -32,7 +33,7 @@ impl Call {
             // Nobody says which times exemplars are kept for.
             exemplars: serves.has(Kind::Exemplars).then_some(ExemplarsInfo { min_time: i64::MIN, max_time: i64::MAX }),
             status: serves.has(Kind::Statistics).then(StatusInfo::default),
-            label_sets: sets.iter().map(label_set).collect(),
+            label_sets: sets.into_iter().map(label_set).collect(),
             component_type: self.options().component.into(),
             store: Some(StoreInfo {
                 min_time: infos.iter().map(|info| info.min_time).min().unwrap_or(i64::MAX),

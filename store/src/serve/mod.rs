@@ -1,13 +1,15 @@
 //! Our own StoreAPI server, so that a Masthead is a store of another Masthead or of a Thanos Querier.
 //!
-//! What it serves is what the fan-out over its stores gives: sorted on the final labels, replica labels removed on request.
-//! The StoreAPI knows no lanes: with replica labels removed, the chunks of all lanes of a series come in one series, as from a
-//! Thanos Querier. A Masthead in front asks once per replica instead and keeps them apart.
+//! What it serves is what the fan-out over its stores gives: sorted on the final labels, replica labels removed on
+//! request. The StoreAPI knows no lanes: with replica labels removed, the chunks of all lanes of a series come in one
+//! series, as from a Thanos Querier. A Masthead in front asks once per replica instead and keeps them apart.
 
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::num::NonZero;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use futures::future::ready;
@@ -19,7 +21,7 @@ use hyper_util::service::TowerToHyperService;
 use masthead_proto::path;
 use masthead_proto::thanos::info::InfoRequest;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tonic::server::Grpc;
@@ -30,11 +32,11 @@ use crate::coverage::{Coverage, Outcome};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::facts::{Kind, Kinds};
 use crate::fanout::FanOutOptions;
-use crate::labels::Labels;
 use crate::matcher::{MatchOp, Matcher};
 use crate::{Gap, Select, Store};
 
 mod codec;
+mod expiring;
 pub mod exposition;
 mod facts;
 mod frame;
@@ -43,6 +45,7 @@ mod info;
 mod names;
 pub mod remote_read;
 mod series;
+mod transcode;
 
 /// The stores behind a server, as they are now.
 pub type Stores = Arc<dyn Fn() -> Vec<Arc<dyn Store>> + Send + Sync>;
@@ -81,24 +84,24 @@ impl Default for ServeOptions {
 const STREAM_WINDOW: u32 = 4 << 20;
 /// Window of a connection, bytes: the largest there is, so that no stream waits for another one's reader.
 const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
-/// Streams of a connection at once. A stream that waits for its reader keeps its place, so that the usual 200 would let the
-/// queries of one caller wait for each other.
+/// Streams of a connection at once. A stream that waits for its reader keeps its place, so that the usual 200 would let
+/// the queries of one caller wait for each other.
 const STREAMS_MAX: u32 = 1 << 16;
 /// Connections at once; more wait to be accepted.
 const CONNECTIONS_MAX: usize = 4096;
-/// How long a connection may be silent before it is asked for a sign of life, and how long that may take: what a caller that
-/// vanished without a word had asked for is freed then.
+/// How long a connection may be silent before it is asked for a sign of life, and how long that may take: what a caller
+/// that vanished without a word had asked for is freed then.
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(20));
 /// What the compiled matchers of a request may take, bytes.
 const MATCHERS_BYTES_MAX: usize = 128 << 20;
 /// Largest request, bytes: matchers of a few hundred KiB are in use.
-const REQUEST_BYTES_MAX: usize = 16 << 20;
+const REQUEST_BYTES_MAX: usize = 1 << 20;
 
 /// Reads the selectors of a PromQL expression; the error is for people. This crate knows no PromQL.
 pub type ParseSelectors = Arc<dyn Fn(&str) -> Result<Vec<Vec<Matcher>>, String> + Send + Sync>;
 
-/// `thanos.Store`, `thanos.info.Info`, `grpc.health.v1.Health` and the services for facts besides series, over a set of stores.
-/// Cheap to clone.
+/// `thanos.Store`, `thanos.info.Info`, `grpc.health.v1.Health` and the services for facts besides series, over a set of
+/// stores. Cheap to clone.
 #[derive(Clone)]
 pub struct StoreService(Arc<Inner>);
 
@@ -108,6 +111,8 @@ struct Inner {
     options: ServeOptions,
     /// Exemplars are served where it is there.
     parse_selectors: Option<ParseSelectors>,
+    /// Turns at making chunks anew for readers that do not know them: as many as there are processors.
+    transcoding: Arc<Semaphore>,
     state: watch::Sender<State>,
 }
 
@@ -135,11 +140,12 @@ impl StoreService {
         parse_selectors: Option<ParseSelectors>,
     ) -> Self {
         let state = watch::Sender::new(State::Ready);
-        Self(Arc::new(Inner { stores, budget, options, parse_selectors, state }))
+        let transcoding = Arc::new(Semaphore::new(available_parallelism().map_or(1, NonZero::get)));
+        Self(Arc::new(Inner { stores, budget, options, parse_selectors, transcoding, state }))
     }
 
-    /// Refuses all calls but those for readiness until [`set_ready`](Self::set_ready): what a server advertises before it
-    /// knows its stores would keep questions away.
+    /// Refuses all calls but those for readiness until [`set_ready`](Self::set_ready): what a server advertises before
+    /// it knows its stores would keep questions away.
     pub fn starting(self) -> Self {
         self.0.state.send_replace(State::Starting);
         self
@@ -357,8 +363,8 @@ fn shortcomings(coverage: &Coverage) -> Vec<String> {
     texts
 }
 
-/// Serves on `listener` until `shutdown` ends, from when on the service is not ready, then lets calls under way end. Dropping
-/// the future ends all at once.
+/// Serves on `listener` until `shutdown` ends, from when on the service is not ready, then lets calls under way end.
+/// Dropping the future ends all at once.
 pub async fn listen(
     service: StoreService,
     listener: TcpListener,
@@ -409,14 +415,6 @@ pub async fn listen(
     // What is still under way when the time is up ends with `connections`.
     let _ = tokio::time::timeout(timeout, graceful.shutdown()).await;
     Ok(())
-}
-
-/// External label sets of all stores.
-fn label_sets(stores: &[Arc<dyn Store>]) -> Vec<Labels> {
-    let mut sets: Vec<Labels> = stores.iter().flat_map(|store| store.info().label_sets.clone()).collect();
-    sets.sort();
-    sets.dedup();
-    sets
 }
 
 #[cfg(test)]

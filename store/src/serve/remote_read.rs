@@ -1,21 +1,22 @@
-//! Remote read, by which a Prometheus reads from us: requests decoded, answers encoded. Who is asked, and HTTP, are others'
-//! business.
+//! Remote read, by which a Prometheus reads from us: requests decoded, answers encoded. Who is asked, and HTTP, are
+//! others' business.
 //!
-//! Answers are one compressed message of samples, or a stream of frames of chunks. Chunks of a series that one lane gave go
-//! through as they came; those of several lanes are deduplicated and made anew.
+//! Answers are one compressed message of samples, or a stream of frames of chunks. Chunks of a series that one lane
+//! gave go through as they came; those of several lanes are deduplicated and made anew.
 
 use masthead_proto::prometheus as proto;
 use prost::Message as _;
 
 use super::MATCHERS_BYTES_MAX;
+use crate::budget::{Budget, LimitExceeded, Reservation};
 use crate::chunk;
 use crate::dedup::{self, Scratch, TimeRange};
-use crate::error::StoreError;
+use crate::error::{StoreError, StoreErrorKind};
 use crate::histogram::{CounterResetHint, Histogram, Span};
 use crate::labels::Labels;
 use crate::matcher::{MatchOp, Matcher};
 use crate::samples::{HistogramSample, Samples};
-use crate::series::{Chunk, Encoding, Series};
+use crate::series::{Chunk, Encoding, Millis, Series};
 
 /// Bytes of a request, at most, compressed or not (decodeReadLimit in storage/remote/codec.go).
 pub const REQUEST_BYTES_MAX: usize = 4 << 20;
@@ -27,6 +28,16 @@ const FRAME_BYTES_MAX: usize = 1 << 20;
 const QUERIES_MAX: usize = 100;
 /// Key of the first field of a message where that is a message.
 const FIRST: u8 = 0x0a;
+// Fields of a TimeSeries.
+const TIME_SERIES_LABELS: u32 = 1;
+const TIME_SERIES_SAMPLES: u32 = 2;
+const TIME_SERIES_HISTOGRAMS: u32 = 4;
+/// Key and length of a message within another one, bytes at most.
+const NESTED_HEAD_MAX: usize = 11;
+/// A number of a list, bytes at most, written or not.
+const NUMBER_BYTES_MAX: usize = 10;
+/// A histogram sample without spans, buckets and bounds, bytes at most, written or not.
+const HISTOGRAM_BYTES_MAX: usize = 512;
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq)]
@@ -134,13 +145,15 @@ impl ReadQuery {
     }
 }
 
-/// The chunks of a series within `range`, by time and without overlap, in encodings that clients of any age read. Those of
-/// one lane go through untouched, so that they may reach beyond the range; else the series is decoded and deduplicated.
+/// The chunks of a series within `range`, by time and without overlap, in encodings that clients of any age read. Those
+/// of one lane go through untouched, so that they may reach beyond the range; else the series is decoded and
+/// deduplicated.
 ///
-/// Errors: those of decoding.
+/// Errors: those of decoding, and the budget's refusal.
 pub fn chunks_of(
     series: &Series,
     range: TimeRange,
+    budget: &Budget,
     scratch: &mut Scratch,
     samples: &mut Samples,
 ) -> Result<Vec<Chunk>, StoreError> {
@@ -154,14 +167,15 @@ pub fn chunks_of(
             return Ok(chunks);
         }
     }
-    dedup::samples_of(series, range, 0, scratch, samples)?;
+    dedup::samples_of(series, range, budget, scratch, samples)?;
     // Encodings that carry start timestamps are not known to all clients.
     samples.start_timestamps.clear();
     samples.histograms.iter_mut().for_each(|sample| sample.start_timestamp = 0);
     Ok(chunk::encode_samples(samples))
 }
 
-/// Appends the frames of a series: length, checksum and message each. A frame holds as many chunks as fit, one at least.
+/// Appends the frames of a series: length, checksum and message each. A frame holds as many chunks as fit, one at
+/// least.
 pub fn push_frames(query: usize, labels: &Labels, chunks: &[Chunk], out: &mut Vec<u8>) {
     let labels = label_list(labels);
     let room = FRAME_BYTES_MAX.saturating_sub(labels.iter().map(|label| label.encoded_len() + 4).sum::<usize>() + 16);
@@ -193,66 +207,115 @@ fn push_frame(query: usize, labels: &[proto::Label], chunks: &[Chunk], out: &mut
     out.extend_from_slice(&message);
 }
 
-/// An answer of samples, as it grows.
-#[derive(Debug, Default)]
+/// An answer of samples, as it grows. What it takes is reserved before it is made.
+#[derive(Debug)]
 pub struct SamplesAnswer {
     /// The messages of the queries so far.
     results: Vec<Vec<u8>>,
     /// Samples of the last query.
     samples: usize,
+    /// The message of a series, which comes behind its length.
+    series: Vec<u8>,
+    held: Reservation,
 }
 
 impl SamplesAnswer {
+    /// An answer without queries.
+    pub fn new(budget: &Budget) -> Self {
+        let held = budget.begin("samples of the answer");
+        Self { results: Vec::new(), samples: 0, series: Vec::new(), held }
+    }
+
     /// From now on series belong to the next query.
     pub fn begin_query(&mut self) {
         self.results.push(Vec::new());
         self.samples = 0;
     }
 
-    /// Bytes of the answer so far.
-    pub fn size_bytes(&self) -> usize {
-        self.results.iter().map(Vec::len).sum()
-    }
-
-    /// Adds a series, if it has samples. Fails where the query has more samples than an answer may have.
-    pub fn push(&mut self, labels: &Labels, samples: &Samples) -> Result<(), String> {
-        let count = samples.timestamps.len() + samples.histograms.len();
-        self.samples += count;
+    /// Adds a series, if it has samples.
+    ///
+    /// Errors: `Refused` where the query has more samples than an answer may have; the budget's refusal.
+    pub fn push(&mut self, labels: &Labels, samples: &Samples) -> Result<(), StoreError> {
+        self.samples += samples.len();
         if self.samples > SAMPLES_MAX {
-            return Err(format!("exceeded sample limit ({SAMPLES_MAX})"));
+            let context = format!("exceeded sample limit ({SAMPLES_MAX})");
+            return Err(StoreError::new(StoreErrorKind::Refused, context));
         }
-        let Some(result) = self.results.last_mut().filter(|_| count > 0) else { return Ok(()) };
-        let floats = samples.timestamps.iter().zip(&samples.values);
-        let series = proto::TimeSeries {
-            labels: label_list(labels),
-            samples: floats.map(|(timestamp, value)| proto::Sample { value: *value, timestamp: *timestamp }).collect(),
-            histograms: samples.histograms.iter().map(histogram).collect(),
-        };
-        push_nested(&series, result);
+        let Some(result) = self.results.last_mut().filter(|_| !samples.is_empty()) else { return Ok(()) };
+        let message = &mut self.series;
+        message.clear();
+        take_room(message, series_bytes_max(labels, samples), &mut self.held)?;
+        for label in label_list(labels) {
+            prost::encoding::message::encode(TIME_SERIES_LABELS, &label, message);
+        }
+        for (timestamp, value) in samples.timestamps.iter().zip(&samples.values) {
+            let sample = proto::Sample { value: *value, timestamp: *timestamp };
+            prost::encoding::message::encode(TIME_SERIES_SAMPLES, &sample, message);
+        }
+        for sample in &samples.histograms {
+            prost::encoding::message::encode(TIME_SERIES_HISTOGRAMS, &histogram(sample), message);
+        }
+        take_room(result, NESTED_HEAD_MAX + message.len(), &mut self.held)?;
+        push_nested(message, result);
         Ok(())
     }
 
-    /// The body of the answer.
+    /// The body of the answer, and what it holds.
     ///
-    /// Errors: it is larger than 4 GiB.
-    pub fn finish(self) -> Result<Vec<u8>, StoreError> {
-        let mut message = Vec::with_capacity(self.size_bytes() + 12 * self.results.len());
+    /// Errors: it is larger than 4 GiB; the budget's refusal.
+    pub fn finish(mut self) -> Result<(Vec<u8>, Reservation), StoreError> {
+        self.series = Vec::new();
+        let length: usize = self.results.iter().map(|result| NESTED_HEAD_MAX + result.len()).sum();
+        // The whole message, and then its compressed form.
+        self.held.grow(length.saturating_add(snap::raw::max_compress_len(length)))?;
+        let mut message = Vec::with_capacity(length);
         for result in self.results {
-            message.push(FIRST);
-            prost::encoding::encode_varint(result.len() as u64, &mut message);
-            message.extend_from_slice(&result);
+            push_nested(&result, &mut message);
         }
-        let compressed = snap::raw::Encoder::new().compress_vec(&message);
-        compressed.map_err(|error| {
+        let compressed = snap::raw::Encoder::new().compress_vec(&message).map_err(|error| {
             let context = format!("compress an answer of {} bytes", message.len());
-            StoreError::new(crate::StoreErrorKind::LimitExceeded, context).with_source(error)
-        })
+            StoreError::new(StoreErrorKind::LimitExceeded, context).with_source(error)
+        })?;
+        self.held.shrink_to(compressed.capacity());
+        Ok((compressed, self.held))
     }
 }
 
-fn push_nested(message: &impl prost::Message, out: &mut Vec<u8>) {
+/// Makes room for `bytes` more, of which `held` pays what is not there yet.
+fn take_room(out: &mut Vec<u8>, bytes: usize, held: &mut Reservation) -> Result<(), LimitExceeded> {
+    let (capacity, needed) = (out.capacity(), out.len().saturating_add(bytes));
+    if needed > capacity {
+        let next = needed.max(2 * capacity);
+        held.grow(next - capacity)?;
+        out.reserve_exact(next - out.len());
+    }
+    Ok(())
+}
+
+/// Bytes of the message of a series at most, and of the largest histogram on its way there.
+fn series_bytes_max(labels: &Labels, samples: &Samples) -> usize {
+    let labels: usize = labels.iter().map(|(name, value)| name.len() + value.len() + 3 * NESTED_HEAD_MAX).sum();
+    let float = |(timestamp, value): (&Millis, &f64)| {
+        let sample = proto::Sample { value: *value, timestamp: *timestamp };
+        prost::encoding::message::encoded_len(TIME_SERIES_SAMPLES, &sample)
+    };
+    let floats: usize = samples.timestamps.iter().zip(&samples.values).map(float).sum();
+    let of = |sample: &HistogramSample| {
+        let histogram = &*sample.histogram;
+        let spans = histogram.positive_spans.len() + histogram.negative_spans.len();
+        let buckets = histogram.positive_buckets.len() + histogram.negative_buckets.len();
+        HISTOGRAM_BYTES_MAX + NUMBER_BYTES_MAX * (2 * spans + buckets + histogram.custom_bounds.len())
+    };
+    let histograms: usize = samples.histograms.iter().map(of).sum();
+    let largest = samples.histograms.iter().map(of).max().unwrap_or(0);
+    labels + floats + histograms + largest
+}
+
+/// Appends a message that is the first field of another one.
+fn push_nested(message: &[u8], out: &mut Vec<u8>) {
     out.push(FIRST);
-    message.encode_length_delimited(out).expect("a vector has room");
+    prost::encoding::encode_varint(message.len() as u64, out);
+    out.extend_from_slice(message);
 }
 
 fn label_list(labels: &Labels) -> Vec<proto::Label> {
@@ -282,7 +345,7 @@ fn histogram(sample: &HistogramSample) -> proto::Histogram {
         positive_spans: spans(&histogram.positive_spans),
         reset_hint: hint.into(),
         timestamp: sample.timestamp,
-        custom_values: histogram.custom_bounds.clone(),
+        custom_values: histogram.custom_bounds.to_vec(),
         ..Default::default()
     };
     // Who reads integers checks that they add up (Histogram.Validate in model/histogram/histogram.go).
@@ -443,7 +506,7 @@ mod tests {
         let labels = Labels::from_pairs([("a", "b")]);
         let of = |lanes: Vec<LaneChunks>| {
             let series = Series { labels: labels.clone(), lanes: lanes.into() };
-            chunks_of(&series, range, &mut Scratch::default(), &mut Samples::default()).unwrap()
+            chunks_of(&series, range, &Budget::unlimited(), &mut Scratch::default(), &mut Samples::default()).unwrap()
         };
         // In disorder and doubled, but without overlap.
         let (first, second) = (encode(&early, 1.0).remove(0), encode(&late, 1.0).remove(0));
@@ -467,7 +530,8 @@ mod tests {
 
     #[test]
     fn samples_are_one_message() {
-        let mut answer = SamplesAnswer::default();
+        let budget = Budget::unlimited();
+        let mut answer = SamplesAnswer::new(&budget);
         answer.begin_query();
         answer.begin_query();
         let labels = Labels::from_pairs([("a", "b")]);
@@ -476,7 +540,7 @@ mod tests {
             schema: 1,
             count: 3.0,
             sum: 4.5,
-            positive_spans: vec![Span { offset: -2, length: 2 }],
+            positive_spans: [Span { offset: -2, length: 2 }].into(),
             positive_buckets: vec![1.0, 2.0],
             ..Histogram::default()
         };
@@ -486,13 +550,16 @@ mod tests {
             start_timestamp: 0,
             histogram: histogram.into(),
         };
-        let custom = Histogram { schema: crate::histogram::CUSTOM_SCHEMA, custom_bounds: vec![1.0], ..gauge.clone() };
+        let custom =
+            Histogram { schema: crate::histogram::CUSTOM_SCHEMA, custom_bounds: [1.0].into(), ..gauge.clone() };
         let histograms = vec![sample(9, gauge), sample(10, of_floats), sample(11, custom)];
         let samples =
             Samples { timestamps: vec![-1, 5], values: vec![1.0, f64::NAN], histograms, ..Samples::default() };
         answer.push(&labels, &Samples::default()).unwrap();
         answer.push(&labels, &samples).unwrap();
-        let message = snap::raw::Decoder::new().decompress_vec(&answer.finish().unwrap()).unwrap();
+        let (body, held) = answer.finish().unwrap();
+        assert_eq!(budget.used(), held.bytes());
+        let message = snap::raw::Decoder::new().decompress_vec(&body).unwrap();
         let read = proto::ReadResponse::decode(&*message).unwrap();
         assert_eq!(read.results.len(), 2);
         assert!(read.results[0].timeseries.is_empty());
@@ -510,5 +577,35 @@ mod tests {
         assert_eq!(histogram.count, Some(proto::histogram::Count::CountFloat(3.0)));
         let histogram = &series.histograms[2];
         assert_eq!((&*histogram.positive_counts, &*histogram.custom_values), (&[1.0, 2.0][..], &[1.0][..]));
+    }
+
+    /// What an answer takes is reserved before it is made: a refusal leaves it as it was, and no byte is made without a
+    /// budget.
+    #[test]
+    fn answers_of_samples_are_paid_for_beforehand() {
+        let mut samples = Samples::default();
+        (0..10_000).for_each(|i| samples.push(i, i as f64));
+        let labels = Labels::from_pairs([("a", "b")]);
+        let written = 10_000 * 13;
+        // Without room for the series, and without room for a second copy of it in the answer.
+        for (limit, is_written) in [(written, false), (written + written / 2, true)] {
+            let budget = Budget::new("query", limit);
+            let mut answer = SamplesAnswer::new(&budget);
+            answer.begin_query();
+            let refused = answer.push(&labels, &samples).unwrap_err();
+            assert!(refused.limit().is_some() && budget.used() == answer.series.capacity());
+            assert_eq!((answer.series.capacity() > 0, answer.results[0].capacity()), (is_written, 0));
+        }
+        let budget = Budget::unlimited();
+        let mut answer = SamplesAnswer::new(&budget);
+        answer.begin_query();
+        for _ in 0..3 {
+            answer.push(&labels, &samples).unwrap();
+            assert_eq!(budget.used(), answer.series.capacity() + answer.results[0].capacity());
+        }
+        let (body, held) = answer.finish().unwrap();
+        assert!(budget.peak() > 6 * written && budget.used() == held.bytes() && held.bytes() == body.capacity());
+        drop(held);
+        assert_eq!(budget.used(), 0);
     }
 }

@@ -10,11 +10,11 @@ use masthead_proto::thanos::{PartialResponseStrategy, SeriesRequest, ShardInfo};
 use tonic::server::ServerStreamingService;
 use tonic::{Request, Response, Status};
 
-use super::frame::Reader;
+use super::expiring::Expiring;
+use super::transcode::{Faults, Reader, Transcoder};
 use super::{Asked, Call, frame, shortcomings};
 use crate::budget::Reservation;
 use crate::fanout::{Feed, fan_out};
-use crate::series::Series;
 use crate::shard::Shard;
 
 /// Series a frame, at most, whatever the caller asks for.
@@ -43,9 +43,8 @@ struct Answering {
     /// Keeps a caller's shard; None: everything.
     shard: Option<Shard>,
     batch: usize,
-    reader: Reader,
-    /// Whether anything that is missing fails the call.
-    abort: bool,
+    /// For the reader; knows too whether anything that is missing fails the call.
+    transcoder: Transcoder,
     /// Series that may still be sent.
     left: usize,
     /// What the frames hold that are being sent: as much as the series that they were made of.
@@ -64,27 +63,34 @@ impl Call {
         };
         let mut select = asked.select()?;
         select.labels_only = request.skip_chunks;
-        if select.matchers.is_empty() || select.min_time > select.max_time {
+        if select.matchers.is_empty() {
+            return Err(Status::invalid_argument("no matchers specified"));
+        }
+        if select.min_time > select.max_time {
             return Ok(stream::empty().boxed());
         }
         let answering = Answering {
             feed: fan_out(&self.stores(), Arc::new(select), &self.budget(), &self.fan_out()),
             shard: request.shard_info.and_then(shard_of),
             batch: usize::try_from(request.response_batch_size).unwrap_or(0).clamp(1, BATCH_MAX),
-            reader,
-            abort: request.partial_response_disabled
-                || request.partial_response_strategy == PartialResponseStrategy::Abort as i32,
+            transcoder: Transcoder {
+                reader,
+                abort: request.partial_response_disabled
+                    || request.partial_response_strategy == PartialResponseStrategy::Abort as i32,
+                faults: Faults::default(),
+                turns: self.service.0.transcoding.clone(),
+            },
             left: usize::try_from(request.limit).ok().filter(|limit| *limit > 0).unwrap_or(usize::MAX),
             sending: None,
         };
-        Ok(stream::try_unfold(Some(answering), |state| {
+        let frames = stream::try_unfold(Some(answering), |state| {
             state.map_or_else(|| futures::future::ok(None).boxed(), next_frames)
         })
         .map(|frames| {
             frames.map_or_else(|status| vec![Err(status)], |frames: Vec<Bytes>| frames.into_iter().map(Ok).collect())
         })
-        .flat_map(stream::iter)
-        .boxed())
+        .flat_map(stream::iter);
+        Ok(Expiring::new(frames.boxed(), self.deadline).boxed())
     }
 }
 
@@ -96,22 +102,16 @@ fn next_frames(mut state: Answering) -> NextFrames {
         let next = state.feed.next().await;
         match next.map_err(|limit| Status::resource_exhausted(limit.to_string()))? {
             Some(batch) if state.left > 0 => {
-                let shard = state.shard.as_ref();
-                let wanted: Vec<&Series> = batch
-                    .series
-                    .iter()
-                    .filter(|series| shard.is_none_or(|shard| shard.holds(&series.labels)))
-                    .take(state.left)
-                    .collect();
-                state.left -= wanted.len();
-                let reader = state.reader;
-                let frames = match state.batch {
-                    1 => wanted.iter().map(|series| frame::series(series, reader)).collect(),
-                    size => wanted.chunks(size).map(|part| frame::batch(part.iter().copied(), reader)).collect(),
+                let mut series = batch.series;
+                series.retain(|series| state.shard.as_ref().is_none_or(|shard| shard.holds(&series.labels)));
+                series.truncate(state.left);
+                state.left -= series.len();
+                let readable = state.transcoder.readable(series, batch.held).await;
+                let (series, mut held) = readable.map_err(|error| super::status(&error))?;
+                let frames: Vec<Bytes> = match state.batch {
+                    1 => series.iter().map(frame::series).collect(),
+                    size => series.chunks(size).map(frame::batch).collect(),
                 };
-                let frames: Result<Vec<Bytes>, _> = frames;
-                let frames = frames.map_err(|error| super::status(&error))?;
-                let mut held = batch.held;
                 // What was made anew for this reader may be larger than what it was made of.
                 let more = frames.iter().map(Bytes::len).sum::<usize>().saturating_sub(held.bytes());
                 held.grow(more).map_err(|limit| Status::resource_exhausted(limit.to_string()))?;
@@ -121,8 +121,11 @@ fn next_frames(mut state: Answering) -> NextFrames {
             _ => {
                 let missing = shortcomings(&state.feed.coverage());
                 match missing.first() {
-                    Some(first) if state.abort => Err(Status::aborted(first.clone())),
-                    _ => Ok(Some((missing.iter().map(|text| frame::warning(text)).collect(), None))),
+                    Some(first) if state.transcoder.abort => Err(Status::aborted(first.clone())),
+                    _ => {
+                        let texts = missing.into_iter().chain(state.transcoder.faults.texts());
+                        Ok(Some((texts.map(|text| frame::warning(&text)).collect(), None)))
+                    }
                 }
             }
         }

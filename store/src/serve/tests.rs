@@ -1,5 +1,6 @@
 use super::grpc_timeout;
 use super::*;
+use crate::labels::Labels;
 
 #[test]
 fn deadlines_of_callers_are_read() {
@@ -60,9 +61,8 @@ fn shortcomings_name_store_labels_and_times() {
 }
 
 mod frames {
-    use super::super::frame::{self, Reader};
-    use crate::chunk::{decode, encode_samples};
-    use crate::{Chunk, Encoding, Labels, Lane, Samples, Series};
+    use super::super::frame;
+    use crate::{Chunk, Encoding, Labels, Lane, Series};
     use masthead_proto::thanos;
     use prost::Message as _;
 
@@ -98,38 +98,159 @@ mod frames {
         };
         let read = |frame: bytes::Bytes| thanos::SeriesResponse::decode(frame).unwrap().result.unwrap();
         use thanos::series_response::Result;
-        assert_eq!(read(frame::series(&series, Reader::Thanos).unwrap()), Result::Series(expected.clone()));
+        assert_eq!(read(frame::series(&series)), Result::Series(expected.clone()));
         let batch = thanos::SeriesBatch { series: vec![expected.clone(), expected] };
-        assert_eq!(read(frame::batch([&series, &series].into_iter(), Reader::Thanos).unwrap()), Result::Batch(batch));
+        assert_eq!(read(frame::batch(&[series.clone(), series])), Result::Batch(batch));
         assert_eq!(read(frame::warning("gone")), Result::Warning("gone".into()));
+    }
+}
+
+mod transcoding {
+    use std::sync::Arc;
+
+    use tokio::sync::Semaphore;
+
+    use super::super::transcode::{Faults, Reader, Transcoder};
+    use crate::chunk::{HistogramForm, decode, decoded_bytes_max, encode_as, encode_samples};
+    use crate::histogram::{Histogram, Span};
+    use crate::samples::HistogramSample;
+    use crate::series::LaneChunks;
+    use crate::{Budget, Chunk, Encoding, Labels, Lane, Samples, Series, StoreErrorKind};
+
+    fn transcoder(reader: Reader, abort: bool) -> Transcoder {
+        Transcoder { reader, abort, faults: Faults::default(), turns: Arc::new(Semaphore::new(1)) }
+    }
+
+    fn series(pod: &str, chunks: Vec<Chunk>) -> Series {
+        Series::of_lane(Labels::from_pairs([("pod", pod)]), Lane::default(), chunks)
+    }
+
+    /// Floats with start timestamps from `start`, ms.
+    fn floats(start: i64) -> Samples {
+        let mut samples = Samples::default();
+        (0..20).for_each(|i| samples.push(start + 1_000 * i, i as f64));
+        samples.start_timestamps = vec![start - 5; 20];
+        samples
+    }
+
+    /// Whole histograms with start timestamps.
+    fn histograms() -> Samples {
+        let histogram = |i: i64| Histogram {
+            count: i as f64,
+            sum: 0.5 * i as f64,
+            positive_spans: [Span { offset: -1, length: 2 }].into(),
+            positive_buckets: vec![i as f64, 0.0],
+            ..Histogram::default()
+        };
+        let sample =
+            |i: i64| HistogramSample { timestamp: 1_000 * i, start_timestamp: 7, histogram: Arc::new(histogram(i)) };
+        Samples { histograms: (1..20).map(sample).collect(), ..Samples::default() }
+    }
+
+    /// The chunk without the end of its bytes, which only decoding finds.
+    fn damaged(chunk: &Chunk) -> Chunk {
+        Chunk { data: chunk.data.slice(..chunk.data.len() - 3), ..chunk.clone() }
+    }
+
+    fn chunks(series: &[Series]) -> Vec<&Chunk> {
+        series.iter().flat_map(|series| &series.lanes).flat_map(|lane| &lane.chunks).collect()
     }
 
     /// Encodings that Thanos 0.43 cannot read go to a Masthead as they are, and to others as ones that they can read.
-    #[test]
-    fn new_encodings_are_made_anew_for_others() {
-        let mut samples = Samples::default();
-        (0..20).for_each(|i| samples.push(1_000 * i, i as f64));
-        samples.start_timestamps = vec![-5; 20];
-        let chunk = encode_samples(&samples).remove(0);
-        assert_eq!(chunk.encoding, Encoding::Xor2);
-        let series = series(vec![chunk.clone()]);
-        let sent = |reader| {
-            let message = thanos::SeriesResponse::decode(frame::series(&series, reader).unwrap()).unwrap();
-            let Some(thanos::series_response::Result::Series(mut series)) = message.result else {
-                panic!("{message:?}")
+    #[tokio::test]
+    async fn new_encodings_are_made_anew_for_others() {
+        let budget = Budget::unlimited();
+        let forms =
+            [HistogramForm::Integers, HistogramForm::Floats].map(|form| encode_as(&histograms(), form).remove(0));
+        let [integers, of_floats] = forms;
+        let rows = [
+            (encode_samples(&floats(0)).remove(0), Encoding::Xor2, Encoding::Xor, floats(0)),
+            (integers, Encoding::HistogramSt, Encoding::Histogram, histograms()),
+            (of_floats, Encoding::FloatHistogramSt, Encoding::FloatHistogram, histograms()),
+        ];
+        for (chunk, before, after, samples) in rows {
+            assert_eq!(chunk.encoding, before);
+            let asked = async |reader| {
+                let mut transcoder = transcoder(reader, false);
+                let held = budget.reserve("series", 1000).unwrap();
+                let (series, held) = transcoder.readable(vec![series("a", vec![chunk.clone()])], held).await.unwrap();
+                assert_eq!((transcoder.faults.texts().count(), budget.used()), (0, held.bytes()));
+                chunks(&series)[0].clone()
             };
-            let aggregate = series.chunks.remove(0);
-            assert_eq!((aggregate.min_time, aggregate.max_time), (chunk.min_time, chunk.max_time));
-            aggregate.raw.unwrap()
+            assert_eq!(asked(Reader::Masthead).await, chunk);
+            let plain = asked(Reader::Thanos).await;
+            assert_eq!((plain.encoding, plain.min_time, plain.max_time), (after, chunk.min_time, chunk.max_time));
+            let mut read = Samples::default();
+            decode(&plain, &mut read).unwrap();
+            assert_eq!((read.timestamps, read.values), (samples.timestamps, samples.values));
+            assert!(read.start_timestamps.is_empty());
+            let content = |sample: &HistogramSample| (sample.timestamp, sample.histogram.positive_buckets.clone());
+            assert!(read.histograms.iter().map(content).eq(samples.histograms.iter().map(content)));
+            assert!(read.histograms.iter().all(|sample| sample.start_timestamp == 0));
+        }
+        assert_eq!(budget.used(), 0);
+    }
+
+    /// What all know is handed on as it is, the list of series too.
+    #[tokio::test]
+    async fn known_encodings_pass_through() {
+        let held = Budget::unlimited().reserve("series", 1).unwrap();
+        let samples = Samples { start_timestamps: vec![], ..floats(0) };
+        let list = vec![series("a", encode_samples(&samples)), series("b", vec![])];
+        let (place, data) = (list.as_ptr(), chunks(&list)[0].data.as_ptr());
+        let (list, held) = transcoder(Reader::Thanos, true).readable(list, held).await.unwrap();
+        assert_eq!((list.as_ptr(), chunks(&list)[0].data.as_ptr(), held.bytes()), (place, data, 1));
+    }
+
+    /// A damaged chunk is left out and told, or fails the call, as the caller wants it. A series of nothing else is
+    /// left out.
+    #[tokio::test]
+    async fn damaged_chunks_are_left_out() {
+        let budget = Budget::unlimited();
+        let held = || budget.reserve("series", 0).unwrap();
+        let (good, bad) = (encode_samples(&floats(0)).remove(0), damaged(&encode_samples(&floats(100_000))[0]));
+        let other = Lane { replica: Labels::from_pairs([("replica", "b")]), store: None };
+        let list = || {
+            let mut mixed = series("b", vec![bad.clone(), good.clone(), bad.clone()]);
+            mixed.lanes.push(LaneChunks { lane: other.clone(), chunks: vec![bad.clone()].into() });
+            vec![series("a", vec![bad.clone()]), mixed, series("c", vec![good.clone()])]
         };
-        let whole = sent(Reader::Masthead);
-        assert_eq!((whole.r#type, &whole.data), (3, &chunk.data));
-        let plain = sent(Reader::Thanos);
-        assert_eq!(plain.r#type, 0);
-        let mut read = Samples::default();
-        decode(&Chunk { encoding: Encoding::Xor, data: plain.data, ..chunk.clone() }, &mut read).unwrap();
-        assert_eq!((read.timestamps, read.values), (samples.timestamps.clone(), samples.values.clone()));
-        assert!(read.start_timestamps.is_empty());
+        let mut warning = transcoder(Reader::Thanos, false);
+        let (left, _held) = warning.readable(list(), held()).await.unwrap();
+        let pods: Vec<&str> = left.iter().map(|series| series.labels.value("pod")).collect();
+        assert_eq!((pods, chunks(&left).len()), (vec!["b", "c"], 2));
+        assert!(chunks(&left).iter().all(|chunk| chunk.encoding == Encoding::Xor && chunk.min_time == 0));
+        let texts: Vec<String> = warning.faults.texts().collect();
+        assert_eq!(texts.len(), 4, "{texts:?}");
+        let begin = r#"series {pod="a"}: a chunk from 100000 to 119000 ms is left out: decode XOR2 chunk"#;
+        assert!(texts[0].starts_with(begin), "{texts:?}");
+        let error = transcoder(Reader::Thanos, true).readable(list(), held()).await.unwrap_err();
+        assert_eq!(error.kind, StoreErrorKind::Corrupt);
+        assert!(error.to_string().starts_with(r#"series {pod="a"}: decode XOR2 chunk"#), "{error}");
+        // Many are told as a number.
+        let mut warning = transcoder(Reader::Thanos, false);
+        let (none, _held) = warning.readable(vec![series("a", vec![bad; 500])], held()).await.unwrap();
+        assert!(none.is_empty());
+        let texts: Vec<String> = warning.faults.texts().collect();
+        assert_eq!((texts.len(), &*texts[20]), (21, "480 more damaged chunks are left out"));
+    }
+
+    /// What making anew takes is reserved first; a budget that refuses is no fault of the chunk.
+    #[tokio::test]
+    async fn the_work_is_paid_for() {
+        let chunk = encode_as(&histograms(), HistogramForm::Integers).remove(0);
+        let needed = decoded_bytes_max(&chunk);
+        assert!(needed > 19 * size_of::<Histogram>(), "{needed}");
+        for (limit, is_enough) in [(needed - 1, false), (needed, true)] {
+            let budget = Budget::new("call", limit);
+            let held = budget.reserve("series", 0).unwrap();
+            let read = transcoder(Reader::Thanos, false).readable(vec![series("a", vec![chunk.clone()])], held).await;
+            match read {
+                Ok(_) => assert!(is_enough && budget.peak() == needed),
+                Err(error) => assert!(!is_enough && error.limit().is_some(), "{error}"),
+            }
+            assert!(is_enough || budget.used() == 0);
+        }
     }
 
     #[test]
@@ -174,7 +295,7 @@ async fn frames_that_wait_are_paid_for() {
         max_time: 10,
         ..Default::default()
     };
-    let mut frames = over(ups(100), &budget).series(request, frame::Reader::Thanos).unwrap();
+    let mut frames = over(ups(100), &budget).series(request, transcode::Reader::Thanos).unwrap();
     let first = frames.next().await.unwrap().unwrap();
     let paid = budget.used();
     let mut rest = 0;

@@ -1,4 +1,5 @@
-//! The contract of [`Store`] as a test: every implementation runs [`contract`] over a [`Fixture`] that it was given to hold.
+//! The contract of [`Store`] as a test: every implementation runs [`contract`] over a [`Fixture`] that it was given to
+//! hold.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -28,9 +29,10 @@ type Column = BTreeMap<Millis, (Vec<u64>, Millis)>;
 type Content = BTreeMap<Labels, BTreeMap<Lane, Column>>;
 
 impl Fixture {
-    /// Some 700 series of several metrics, so that they fill more than two batches: a few of many chunks, labels that are
-    /// absent in some, a label that an external one hides, values with quotes, newline and emoji, stale markers, NaN and
-    /// infinities, native histograms, start timestamps. Times begin at `start`, ms, a multiple of 60 s, and span less than two hours.
+    /// Some 700 series of several metrics, so that they fill more than two batches: a few of many chunks, labels that
+    /// are absent in some, a label that an external one hides, values with quotes, newline and emoji, stale markers,
+    /// NaN and infinities, native histograms, start timestamps. Times begin at `start`, ms, a multiple of 60 s, and
+    /// span less than two hours.
     pub fn standard(start: Millis) -> Self {
         let mut series = Vec::new();
         for pod in 0..220 {
@@ -117,7 +119,7 @@ fn latency(start: Millis, count: usize) -> Samples {
             count: observed,
             sum: if i + 1 < count { observed / 8.0 } else { STALE },
             zero_threshold: 0.001,
-            positive_spans: vec![Span { offset: -3, length: 2 }],
+            positive_spans: [Span { offset: -3, length: 2 }].into(),
             positive_buckets: vec![observed, 0.0],
             ..Histogram::default()
         };

@@ -84,7 +84,7 @@ impl Classic {
             schema: CUSTOM_SCHEMA,
             count,
             sum: self.sum,
-            positive_spans: vec![Span { offset: 0, length: counts.len() as u32 }],
+            positive_spans: [Span { offset: 0, length: counts.len() as u32 }].into(),
             positive_buckets: counts,
             custom_bounds: self.buckets.iter().map(|(bound, _)| *bound).filter(|bound| bound.is_finite()).collect(),
             ..Histogram::default()

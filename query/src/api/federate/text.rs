@@ -2,10 +2,10 @@
 
 use masthead_store::Millis;
 use masthead_store::histogram::Histogram;
-use masthead_store::serve::exposition;
+use masthead_store::serve::exposition::{self, FamilyKind};
 
 use super::negotiate::{Format, Syntax, is_plain};
-use super::{Kind, Row, exposed};
+use super::{Row, exposed, kind_of};
 use crate::go_float;
 use crate::querier::LatestValue;
 
@@ -13,11 +13,11 @@ use crate::querier::LatestValue;
 pub(super) fn push_family(rows: &[Row], format: Format, out: &mut Vec<u8>) {
     let Some((labels, latest)) = rows.first() else { return };
     let name = format.escaping.apply(labels.metric_name());
-    let kind = match (Kind::of(latest), format.syntax) {
-        (Kind::Untyped, Syntax::OpenMetrics) => "unknown",
-        (Kind::Untyped, _) => "untyped",
-        (Kind::GaugeHistogram, Syntax::OpenMetrics) => "gaugehistogram",
-        (Kind::Histogram | Kind::GaugeHistogram, _) => "histogram",
+    let kind = match (kind_of(latest), format.syntax) {
+        (FamilyKind::Untyped, Syntax::OpenMetrics) => "unknown",
+        (FamilyKind::Untyped, _) => "untyped",
+        (FamilyKind::GaugeHistogram, Syntax::OpenMetrics) => "gaugehistogram",
+        (FamilyKind::Histogram | FamilyKind::GaugeHistogram, _) => "histogram",
     };
     out.extend_from_slice(b"# TYPE ");
     push_name(out, &name);

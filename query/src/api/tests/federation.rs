@@ -96,11 +96,11 @@ async fn histograms_are_exposed_where_a_format_has_a_place_for_them() {
         schema: 1,
         count: 3.0,
         sum: 4.5,
-        positive_spans: vec![Span { offset: 0, length: 2 }],
+        positive_spans: [Span { offset: 0, length: 2 }].into(),
         positive_buckets: vec![1.0, 2.0],
         ..Histogram::default()
     };
-    let custom = Histogram { schema: -53, custom_bounds: vec![0.5, 10.0], count: 6.0, ..native.clone() };
+    let custom = Histogram { schema: -53, custom_bounds: [0.5, 10.0].into(), count: 6.0, ..native.clone() };
     let at = |histogram: &Histogram| {
         let timestamp = (T - 5) * 1000;
         Samples {

@@ -29,9 +29,9 @@ fn histogram(kind: char, count: f64) -> Histogram {
         schema: if custom_bounds.is_empty() { 0 } else { -53 },
         count,
         sum: count,
-        positive_spans: vec![Span { offset: 0, length: 1 }],
+        positive_spans: [Span { offset: 0, length: 1 }].into(),
         positive_buckets: vec![count],
-        custom_bounds,
+        custom_bounds: custom_bounds.into(),
         ..Histogram::default()
     }
 }

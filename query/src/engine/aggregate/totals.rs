@@ -1,7 +1,7 @@
 //! Sums and means of native histograms, beside the cells of floats (promql/engine.go, aggregation, cases SUM and AVG).
 
 use masthead_store::Reservation;
-use masthead_store::histogram::{CounterResetHint, Histogram};
+use masthead_store::histogram::{self, CounterResetHint, Histogram};
 
 use super::super::Context;
 use super::super::batch::{HistogramCell, histogram_bytes};
@@ -33,8 +33,7 @@ pub(super) enum Total {
 /// Histograms that have been added up.
 pub(super) struct Sum {
     /// The sum; the mean itself once `incremental`.
-    value: Histogram,
-    compensation: Option<Histogram>,
+    sum: histogram::Sum,
     count: f64,
     incremental: bool,
     /// Floats came too.
@@ -157,8 +156,7 @@ fn mixed_schemas(name: &str) -> String {
 impl Sum {
     fn new(histogram: &Histogram) -> Self {
         let mut sum = Self {
-            value: histogram.clone(),
-            compensation: None,
+            sum: histogram::Sum::new(histogram.clone()),
             count: 1.0,
             incremental: false,
             mixed: false,
@@ -182,8 +180,8 @@ impl Sum {
 
     /// The bytes that it holds more than when it was asked for the last time.
     fn growth(&mut self) -> usize {
-        let compensation = self.compensation.as_ref().map_or(0, histogram_bytes);
-        let bytes = size_of::<Self>() + histogram_bytes(&self.value) + compensation;
+        let parts = std::iter::once(self.sum.value()).chain(self.sum.lost());
+        let bytes = size_of::<Self>() + parts.map(histogram_bytes).sum::<usize>();
         let more = bytes.saturating_sub(self.bytes);
         self.bytes += more;
         more
@@ -198,52 +196,46 @@ impl Sum {
     }
 
     fn add_to_sum(&mut self, histogram: &Histogram) -> Option<bool> {
-        self.value.kahan_add(histogram, &mut self.compensation).ok().map(|combined| combined.bounds_reconciled)
+        self.sum.add(histogram).ok().map(|combined| combined.bounds_reconciled)
     }
 
     /// As with floats: the mean is the sum divided by the count, until the sum would overflow.
     fn add_to_mean(&mut self, histogram: &Histogram) -> Option<bool> {
         self.count += 1.0;
         if !self.incremental {
-            if [&self.value, histogram].into_iter().all(is_far_from_overflow) {
+            if [self.sum.value(), histogram].into_iter().all(is_far_from_overflow) {
                 return self.add_to_sum(histogram);
             }
-            let before = (self.value.clone(), self.compensation.clone());
+            let before = self.sum.clone();
             let reconciled = self.add_to_sum(histogram)?;
-            if !self.value.has_overflow() {
+            if !self.sum.value().has_overflow() {
                 return Some(reconciled);
             }
-            (self.value, self.compensation) = before;
+            self.sum = before;
             self.incremental = true;
-            self.value.div(self.count - 1.0);
-            self.compensation.iter_mut().for_each(|compensation| compensation.div(self.count - 1.0));
+            self.sum.div(self.count - 1.0);
         }
         let part = (self.count - 1.0) / self.count;
-        self.compensation.iter_mut().for_each(|compensation| compensation.mul(part));
-        self.value.mul(part);
+        self.sum.mul(part);
         let mut share = histogram.clone();
         share.div(self.count);
         self.add_to_sum(&share)
     }
 
     fn result(self, mean: bool) -> Histogram {
-        let Self { mut value, mut compensation, count, incremental, .. } = self;
+        let Self { mut sum, count, incremental, .. } = self;
         if mean && !incremental {
-            value.div(count);
-            compensation.iter_mut().for_each(|compensation| compensation.div(count));
+            sum.div(count);
         }
-        if let Some(compensation) = compensation {
-            // They have one layout, so this cannot fail; upstream does not look either.
-            _ = value.add(&compensation);
-        }
-        value.compact(0);
-        value
+        let mut total = sum.total();
+        total.compact(0);
+        total
     }
 }
 
 /// Whether the sum of two such histograms cannot overflow.
 fn is_far_from_overflow(histogram: &Histogram) -> bool {
-    let lists = [&histogram.positive_buckets, &histogram.negative_buckets, &histogram.custom_bounds];
+    let lists = [&*histogram.positive_buckets, &*histogram.negative_buckets, &*histogram.custom_bounds];
     let numbers = [histogram.zero_count, histogram.count, histogram.sum];
     numbers.iter().chain(lists.into_iter().flatten()).all(|number| number.abs() < f64::MAX / 4.0)
 }

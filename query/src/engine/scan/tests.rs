@@ -172,7 +172,8 @@ fn histograms_of_a_batch_stay_within_the_limit() {
     let sample = |i: i64| {
         let count = (i + 1) as f64 * 8.0;
         let (spans, buckets) = (vec![Span { offset: 0, length: 8 }], vec![count / 8.0; 8]);
-        let histogram = Histogram { count, positive_spans: spans, positive_buckets: buckets, ..Histogram::default() };
+        let histogram =
+            Histogram { count, positive_spans: spans.into(), positive_buckets: buckets, ..Histogram::default() };
         HistogramSample { timestamp: i * 10_000, start_timestamp: 0, histogram: Arc::new(histogram) }
     };
     let fill = |_: usize, scratch: &mut Scratch| {

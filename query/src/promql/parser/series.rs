@@ -1,5 +1,7 @@
 //! Series descriptions: labels, then values with their repetitions, histograms among them.
 
+use std::sync::Arc;
+
 use masthead_store::Labels;
 use masthead_store::histogram::{CounterResetHint, Histogram, Span as BucketSpan};
 use masthead_store::labels::{METRIC_NAME, quote};
@@ -226,7 +228,7 @@ impl Parser<'_> {
             HistogramKey::Count => literal.histogram.count = self.signed_number()?,
             HistogramKey::ZeroBucket => literal.histogram.zero_count = self.signed_number()?,
             HistogramKey::ZeroBucketWidth => literal.histogram.zero_threshold = self.number()?.value,
-            HistogramKey::CustomValues => literal.histogram.custom_bounds = self.bucket_list()?,
+            HistogramKey::CustomValues => literal.histogram.custom_bounds = self.bucket_list()?.into(),
             HistogramKey::Buckets => literal.histogram.positive_buckets = self.bucket_list()?,
             HistogramKey::NegativeBuckets => literal.histogram.negative_buckets = self.bucket_list()?,
             HistogramKey::CounterResetHint => literal.histogram.counter_reset_hint = self.reset_hint()?,
@@ -292,8 +294,8 @@ impl Literal {
     /// The histogram: its buckets in one span on each side.
     fn build(mut self) -> (Histogram, bool) {
         let span = |offset: i32, counts: &[f64]| match counts.len() {
-            0 => Vec::new(),
-            length => vec![BucketSpan { offset, length: length as u32 }],
+            0 => Arc::default(),
+            length => [BucketSpan { offset, length: length as u32 }].into(),
         };
         let histogram = &mut self.histogram;
         histogram.positive_spans = span(self.offset, &histogram.positive_buckets);

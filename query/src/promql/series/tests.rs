@@ -82,11 +82,11 @@ fn histograms_in_full() {
         zero_count: 7.1,
         count: 3.1,
         sum: -0.3,
-        positive_spans: vec![Span { offset: -3, length: 3 }],
-        negative_spans: vec![Span { offset: 5, length: 2 }],
+        positive_spans: [Span { offset: -3, length: 3 }].into(),
+        negative_spans: [Span { offset: 5, length: 2 }].into(),
         positive_buckets: vec![5.1, 10.0, -7.0],
         negative_buckets: vec![4.1, 5.0],
-        custom_bounds: vec![],
+        custom_bounds: [].into(),
     };
     assert_eq!(values(text), [SequenceValue::HintedHistogram(expected)]);
     assert_eq!(histograms("{{}} {{ }}x1"), vec![Histogram::default(); 3]);
@@ -102,15 +102,15 @@ fn histograms_add_up() {
     // A finer increment is brought to the base's resolution.
     assert_eq!(counts("{{buckets:[5] schema:0}}+{{buckets:[1 2] schema:1}}x1"), [vec![5.0], vec![6.0, 2.0]]);
     let gap = histograms("{{buckets:[1 0 2] offset:3}}+{{buckets:[1 1] offset:8}}x2").pop().unwrap();
-    assert_eq!(gap.positive_spans, [Span { offset: 3, length: 3 }, Span { offset: 2, length: 2 }]);
+    assert_eq!(*gap.positive_spans, [Span { offset: 3, length: 3 }, Span { offset: 2, length: 2 }]);
     assert_eq!(gap.positive_buckets, [1.0, 0.0, 2.0, 2.0, 2.0]);
     let custom = "{{schema:-53 custom_values:[1 2] buckets:[1 2 3] count:6}}";
     let sum = histograms(&format!("{custom}+{custom}x3")).pop().unwrap();
-    assert_eq!((sum.count, sum.custom_bounds), (24.0, vec![1.0, 2.0]));
+    assert_eq!((sum.count, &*sum.custom_bounds), (24.0, &[1.0, 2.0][..]));
     // Bounds in common stay, and zero buckets reach as far as the wider one.
     let other = "{{schema:-53 custom_values:[2 5] buckets:[4 5 6] count:15}}";
     let sum = histograms(&format!("{custom}-{other}x1")).pop().unwrap();
-    assert_eq!((sum.count, sum.positive_buckets, sum.custom_bounds), (-9.0, vec![-1.0, -8.0], vec![2.0]));
+    assert_eq!((sum.count, sum.positive_buckets, &*sum.custom_bounds), (-9.0, vec![-1.0, -8.0], &[2.0][..]));
     let zero =
         histograms("{{z_bucket:1 z_bucket_w:0.5 buckets:[2 4] offset:0}}+{{z_bucket:8 z_bucket_w:1}}x1").pop().unwrap();
     assert_eq!((zero.zero_threshold, zero.zero_count, zero.positive_buckets), (1.0, 11.0, vec![4.0]));

@@ -96,8 +96,8 @@ fn covered(index: &[u8]) -> Vec<std::ops::Range<usize>> {
     all
 }
 
-/// An index that lies, with sound checksums: whatever it says, there is an answer or an error, and nothing larger than the
-/// block is reserved for long.
+/// An index that lies, with sound checksums: whatever it says, there is an answer or an error, and nothing larger than
+/// the block is reserved for long.
 #[tokio::test]
 async fn indexes_that_lie_are_no_danger() {
     let directory = tempfile::tempdir().unwrap();

@@ -48,7 +48,7 @@ fn decoded(chunk: &Chunk) -> Samples {
 
 /// What was decoded and is encoded again is the same: floats byte for byte, histograms sample by sample.
 fn check_encoding(chunk: &Chunk, samples: &Samples) {
-    let again = chunk::encode_again(samples).unwrap();
+    let again = chunk::encode_again(samples, chunk.encoding).unwrap();
     if samples.histograms.is_empty() {
         // Our encoder takes XOR2 only for start timestamps.
         let has_starts = samples.start_timestamps.iter().any(|start| *start != 0);
@@ -72,11 +72,13 @@ fn shown(samples: &Samples) -> Vec<HistogramSample> {
         let histogram = Arc::make_mut(&mut sample.histogram);
         // Neighbouring spans are one, so that layouts are comparable.
         for spans in [&mut histogram.positive_spans, &mut histogram.negative_spans] {
-            spans.dedup_by(|next, before| {
+            let mut merged = spans.to_vec();
+            merged.dedup_by(|next, before| {
                 let touches = next.offset == 0;
                 before.length += if touches { next.length } else { 0 };
                 touches
             });
+            *spans = merged.into();
         }
     }
     samples

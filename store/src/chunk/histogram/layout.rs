@@ -2,13 +2,15 @@
 //! tsdb/chunkenc/histogram_meta.go).
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use super::super::bits::{BitWriter, Bits};
 use super::corrupt;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::histogram::{CUSTOM_SCHEMA, Span};
 
-/// Exponential schemas that can be read; those above [`SCHEMA_MAX`](super::SCHEMA_MAX) are reduced to it.
+/// Exponential schemas that can be read; those above [`FINEST_SCHEMA`](crate::histogram::FINEST_SCHEMA) are
+/// reduced to it.
 const READABLE: RangeInclusive<i32> = -9..=52;
 
 /// Zero threshold byte of 2^0: the others follow.
@@ -18,13 +20,17 @@ const THRESHOLD_ONE: i32 = 244;
 const SPAN_BITS_MIN: usize = 2;
 const BOUND_BITS_MIN: usize = 5;
 
+/// Bounds of custom buckets, at most: far more than anybody has, and few enough that each sample may be written with
+/// them.
+const BOUNDS_MAX: usize = 1 << 16;
+
 /// Resolution, zero bucket, and where the buckets lie.
 pub(super) struct Layout {
     pub(super) schema: i32,
     pub(super) zero_threshold: f64,
     pub(super) positive: Side,
     pub(super) negative: Side,
-    pub(super) bounds: Vec<f64>,
+    pub(super) bounds: Arc<[f64]>,
 }
 
 /// The buckets of one sign.
@@ -32,7 +38,7 @@ pub(super) struct Side {
     /// Number of buckets in the chunk.
     pub(super) buckets: usize,
     /// Where they lie, without spans of no length.
-    pub(super) spans: Vec<Span>,
+    pub(super) spans: Arc<[Span]>,
 }
 
 /// Why a layout cannot be read.
@@ -70,7 +76,7 @@ impl Layout {
         let schema = known.ok_or(Fault::Schema(schema))?;
         let (positive, at) = Side::read(bits, at)?;
         let (negative, at) = Side::read(bits, at)?;
-        let (bounds, at) = if schema == CUSTOM_SCHEMA { read_bounds(bits, at)? } else { (Vec::new(), at) };
+        let (bounds, at) = if schema == CUSTOM_SCHEMA { read_bounds(bits, at)? } else { (Arc::default(), at) };
         if at > bits.len() {
             return Err(ENDS_EARLY);
         }
@@ -80,6 +86,11 @@ impl Layout {
     /// Number of buckets of both sides.
     pub(super) fn buckets(&self) -> usize {
         self.positive.buckets + self.negative.buckets
+    }
+
+    /// Memory of what the samples share, bytes.
+    pub(super) fn shared_bytes(&self) -> usize {
+        size_of_val(&*self.positive.spans) + size_of_val(&*self.negative.spans) + size_of_val(&*self.bounds)
     }
 }
 
@@ -108,37 +119,13 @@ impl Side {
         if end(&spans) > i64::from(i32::MAX) {
             return Err(IMPOSSIBLE);
         }
-        Ok((Self { buckets, spans }, at))
+        Ok((Self { buckets, spans: spans.into() }, at))
     }
 }
 
 /// The index behind the last bucket.
 fn end(spans: &[Span]) -> i64 {
     spans.iter().map(|span| i64::from(span.offset) + i64::from(span.length)).sum()
-}
-
-/// The indexes of the buckets of spans, whose sums must be within an i32.
-pub(super) fn indexes_of(spans: &[Span]) -> impl Iterator<Item = i32> {
-    let mut next = 0_i32;
-    spans.iter().flat_map(move |span| {
-        let first = next.wrapping_add(span.offset);
-        next = first.wrapping_add(span.length as i32);
-        (0..span.length as i32).map(move |i| first.wrapping_add(i))
-    })
-}
-
-/// The fewest spans of ascending indexes.
-pub(super) fn spans_of(indexes: &[i32]) -> Vec<Span> {
-    let mut spans: Vec<Span> = Vec::new();
-    let mut next = 0_i32;
-    for index in indexes {
-        match spans.last_mut() {
-            Some(span) if *index == next => span.length += 1,
-            _ => spans.push(Span { offset: index.wrapping_sub(next), length: 1 }),
-        }
-        next = index.wrapping_add(1);
-    }
-    spans
 }
 
 fn read_zero_threshold(bits: Bits<'_>) -> (f64, usize) {
@@ -149,10 +136,13 @@ fn read_zero_threshold(bits: Bits<'_>) -> (f64, usize) {
     }
 }
 
-fn read_bounds(bits: Bits<'_>, at: usize) -> Result<(Vec<f64>, usize), Fault> {
+fn read_bounds(bits: Bits<'_>, at: usize) -> Result<(Arc<[f64]>, usize), Fault> {
     let (count, mut at) = bits.varbit_uint(at);
     let left = bits.len().saturating_sub(at);
     let count = usize::try_from(count).ok().filter(|count| *count <= left / BOUND_BITS_MIN).ok_or(ENDS_EARLY)?;
+    if count > BOUNDS_MAX {
+        return Err(Fault::Corrupt("has too many bounds of buckets"));
+    }
     let mut bounds = Vec::with_capacity(count);
     for _ in 0..count {
         let (thousandths, next) = bits.varbit_uint(at);
@@ -164,7 +154,7 @@ fn read_bounds(bits: Bits<'_>, at: usize) -> Result<(Vec<f64>, usize), Fault> {
             at = next + 64;
         }
     }
-    Ok((bounds, at))
+    Ok((bounds.into(), at))
 }
 
 /// What a writer puts before the first sample.

@@ -1,10 +1,10 @@
-//! Both codings and all parts of a layout, by a writer of integer chunks that is only here and by our own encoder; foreign
-//! bytes.
+//! Both codings and all parts of a layout, by a writer of integer chunks that is only here and by our own encoders;
+//! foreign bytes.
 
 use super::layout::Described;
 use super::*;
-use crate::chunk::{self, bits::BitWriter};
-use crate::histogram::Span;
+use crate::chunk::{self, HistogramForm, bits::BitWriter};
+use crate::histogram::{Indexed, Span, spans_of};
 use crate::series::Chunk;
 use crate::testing::Random;
 use crate::{Samples, StoreErrorKind};
@@ -73,7 +73,7 @@ fn integers_are_differences_of_differences() {
     );
     let first = &samples[0].histogram;
     assert_eq!((first.schema, first.zero_threshold, first.zero_count), (3, 0.001, 1.0));
-    assert_eq!(first.positive_spans, spans(&[(-1, 2), (3, 1)]), "a span of no length only moves on");
+    assert_eq!(*first.positive_spans, spans(&[(-1, 2), (3, 1)]), "a span of no length only moves on");
     let hints: Vec<_> = samples.iter().map(|s| s.histogram.counter_reset_hint).collect();
     assert_eq!(hints, [CounterResetHint::Unknown, CounterResetHint::NotReset, CounterResetHint::NotReset]);
 }
@@ -84,7 +84,7 @@ fn fine_resolutions_are_reduced() {
     let rows: [(i64, u64, f64, &[i64]); 1] = [(1, 15, 1.0, &[1, 1, 1, 1, 1])];
     let data = integer_chunk(9, &spans(&[(-1, 5)]), &rows);
     let histogram = decoded(Encoding::Histogram, &data).unwrap().remove(0).histogram;
-    assert_eq!((histogram.schema, &histogram.positive_spans), (8, &spans(&[(0, 3)])));
+    assert_eq!((histogram.schema, &*histogram.positive_spans), (8, &*spans(&[(0, 3)])));
     assert_eq!(histogram.positive_buckets, [1.0 + 2.0, 3.0 + 4.0, 5.0]);
     let error = decoded(Encoding::Histogram, &integer_chunk(99, &[], &[(1, 1, 1.0, &[])])).unwrap_err();
     assert_eq!(error.kind, StoreErrorKind::Unsupported);
@@ -123,11 +123,12 @@ fn random_samples(random: &mut Random) -> Vec<HistogramSample> {
                 counter_reset_hint,
                 schema,
                 zero_threshold: if custom { 0.0 } else { 2_f64.powi(-128) },
-                count: buckets.values().sum(),
+                // The sum of nothing is -0.
+                count: buckets.values().sum::<f64>() + 0.0,
                 sum: random.below(1000) as f64,
-                positive_spans: layout::spans_of(&keys),
+                positive_spans: spans_of(keys),
                 positive_buckets: buckets.values().copied().collect(),
-                custom_bounds: if custom { vec![0.005, 1.0, 33_554.5, 1e300] } else { Vec::new() },
+                custom_bounds: if custom { [0.005, 1.0, 33_554.5, 1e300].into() } else { Arc::default() },
                 ..Histogram::default()
             };
             let histogram = if random.one_in(50) { Histogram::stale() } else { histogram };
@@ -142,14 +143,14 @@ type Content = (i64, i64, i32, u64, u64, Vec<(i32, u64)>, Vec<u64>);
 
 fn content(sample: &HistogramSample) -> Content {
     let h = &sample.histogram;
-    let buckets = layout::indexes_of(&h.positive_spans).zip(&h.positive_buckets);
-    let buckets = buckets.filter(|(_, count)| **count != 0.0).map(|(index, count)| (index, count.to_bits())).collect();
+    let buckets = Indexed::new(&h.positive_spans, &h.positive_buckets);
+    let buckets = buckets.filter(|(_, count)| *count != 0.0).map(|(index, count)| (index, count.to_bits())).collect();
     let bounds = h.custom_bounds.iter().map(|bound| bound.to_bits()).collect();
     (sample.timestamp, sample.start_timestamp, h.schema, h.count.to_bits(), h.sum.to_bits(), buckets, bounds)
 }
 
-fn chunks_of(histograms: Vec<HistogramSample>) -> Vec<Chunk> {
-    chunk::encode_samples(&Samples { histograms, ..Samples::default() })
+fn chunks_of(histograms: Vec<HistogramSample>, form: HistogramForm) -> Vec<Chunk> {
+    chunk::encode_as(&Samples { histograms, ..Samples::default() }, form)
 }
 
 #[test]
@@ -157,7 +158,7 @@ fn samples_come_back() {
     let mut cuts = 0;
     for seed in 0..500 {
         let samples = random_samples(&mut Random::new(seed));
-        let chunks = chunks_of(samples.clone());
+        let chunks = chunks_of(samples.clone(), HistogramForm::Floats);
         let mut out = Samples::default();
         for chunk in &chunks {
             let start = out.histograms.len();
@@ -185,7 +186,7 @@ fn samples_come_back() {
 #[test]
 fn ranges_keep_hints_and_times() {
     let samples = random_samples(&mut Random::new(3));
-    let chunk = &chunks_of(samples)[0];
+    let chunk = &chunks_of(samples, HistogramForm::Floats)[0];
     let mut all = Samples::default();
     chunk::decode(chunk, &mut all).unwrap();
     let times: Vec<i64> = all.histograms.iter().map(|s| s.timestamp).collect();
@@ -199,7 +200,7 @@ fn ranges_keep_hints_and_times() {
 fn every_truncation_is_an_error() {
     let mut random = Random::new(1);
     for _ in 0..20 {
-        for chunk in chunks_of(random_samples(&mut random)) {
+        for chunk in chunks_of(random_samples(&mut random), HistogramForm::Integers) {
             for length in 0..chunk.data.len() {
                 let error = decoded(chunk.encoding, &chunk.data[..length]).unwrap_err();
                 assert_eq!(error.kind, StoreErrorKind::Corrupt, "{length} of {}", chunk.data.len());
@@ -213,7 +214,7 @@ fn foreign_bytes_never_panic() {
     let (mut read, mut refused) = (0, 0);
     for seed in 0..3_000 {
         let mut random = Random::new(seed);
-        let chunks = chunks_of(random_samples(&mut random));
+        let chunks = chunks_of(random_samples(&mut random), HistogramForm::Integers);
         let mut data = chunks[random.below(chunks.len())].data.to_vec();
         for _ in 0..1 + random.below(4) {
             let at = random.below(data.len().min(60));
@@ -243,11 +244,107 @@ fn what_the_bytes_cannot_hold_is_not_reserved() {
             assert!(decoded(encoding, &data).is_err());
         }
     }
-    // Many samples of many bounds: each would have a copy.
-    let bounds = vec![0.001; 10_000];
-    let mut out = BitWriter::new(vec![0x3f, 0xff, 0]);
-    Described { schema: -53, zero_threshold: 0.0, spans: [&[], &[]], bounds: &bounds }.write(&mut out);
-    let data = [out.finish(), vec![0; 20_000]].concat();
-    let error = decoded(Encoding::Histogram, &data).unwrap_err();
-    assert!(error.to_string().contains("too many bounds"), "{error}");
+    // More bounds than anybody has.
+    for (count, fault) in [(1 << 16, "ends too early"), ((1 << 16) + 1, "too many bounds")] {
+        let mut out = BitWriter::new(vec![0, 1, 0]);
+        let bounds = vec![0.001; count];
+        Described { schema: -53, zero_threshold: 0.0, spans: [&[], &[]], bounds: &bounds }.write(&mut out);
+        let data = out.finish();
+        let error = decoded(Encoding::Histogram, &[&data[..], &[0; 4]].concat()).unwrap_err();
+        assert!(error.to_string().contains(fault), "{error}");
+    }
+}
+
+/// Samples of a chunk share their layout, at a resolution that is reduced too, so that each has only its buckets for
+/// itself.
+#[test]
+fn samples_of_a_chunk_share_their_layout() {
+    let rows: [(i64, u64, f64, &[i64]); 2] = [(1, 15, 1.0, &[1, 1, 1, 1, 1]), (2, 15, 1.0, &[1, 1, 1, 1, 1])];
+    for schema in [3, 9, 52] {
+        let samples = decoded(Encoding::Histogram, &integer_chunk(schema, &spans(&[(-1, 5)]), &rows)).unwrap();
+        let [first, second] = [&samples[0].histogram, &samples[1].histogram];
+        assert!(Arc::ptr_eq(&first.positive_spans, &second.positive_spans), "{schema}");
+    }
+    for seed in 0..100 {
+        for chunk in chunks_of(random_samples(&mut Random::new(seed)), HistogramForm::Floats) {
+            let samples = decoded(chunk.encoding, &chunk.data).unwrap();
+            let mut layouts = samples.iter().map(|sample| &sample.histogram).filter(|histogram| !histogram.is_stale());
+            let Some(first) = layouts.next() else { continue };
+            assert!(layouts.all(|next| {
+                Arc::ptr_eq(&first.positive_spans, &next.positive_spans)
+                    && Arc::ptr_eq(&first.custom_bounds, &next.custom_bounds)
+            }));
+        }
+    }
+}
+
+/// The memory of a chunk's samples is known before they are made: no less than what they take, and not much more.
+#[test]
+fn decoded_sizes_are_known_beforehand() {
+    for seed in 0..300 {
+        let form = if seed % 2 == 0 { HistogramForm::Floats } else { HistogramForm::Integers };
+        for chunk in chunks_of(random_samples(&mut Random::new(seed)), form) {
+            let most = decoded_bytes_max(chunk.encoding, &chunk.data);
+            let samples = decoded(chunk.encoding, &chunk.data).unwrap();
+            let buckets = |h: &Histogram| size_of_val(&*h.positive_buckets) + size_of_val(&*h.negative_buckets);
+            let sample = |s: &HistogramSample| size_of_val(s) + 16 + size_of_val(&*s.histogram) + buckets(&s.histogram);
+            let taken: usize = samples.iter().map(sample).sum();
+            assert!(taken <= most && most < taken + taken / 2 + 8192, "seed {seed}: {taken} of {most}");
+        }
+    }
+    assert_eq!(decoded_bytes_max(Encoding::Histogram, b"\xff\xff\x00"), 0);
+}
+
+/// Whole counts come back from integer chunks, bit by bit; others are written as floats.
+#[test]
+fn whole_counts_are_integers() {
+    let (mut integers, mut floats) = (0, 0);
+    for seed in 0..500 {
+        let mut samples = random_samples(&mut Random::new(seed));
+        // Counts in quarters, half of them made whole.
+        let factor = if seed % 2 == 0 { 4.0 } else { 1.0 };
+        for sample in &mut samples {
+            let histogram = Arc::make_mut(&mut sample.histogram);
+            if !histogram.is_stale() {
+                histogram.mul(factor);
+            }
+        }
+        let mut out = Samples::default();
+        for chunk in chunks_of(samples.clone(), HistogramForm::Integers) {
+            assert!(chunk::is_plausible(chunk.encoding, &chunk.data), "seed {seed}");
+            chunk::decode(&chunk, &mut out).unwrap();
+            match chunk.encoding {
+                Encoding::Histogram | Encoding::HistogramSt => integers += 1,
+                _ => floats += 1,
+            }
+            assert!(factor == 1.0 || matches!(chunk.encoding, Encoding::Histogram | Encoding::HistogramSt));
+        }
+        let got: Vec<Content> = out.histograms.iter().map(content).collect();
+        assert_eq!(got, samples.iter().map(content).collect::<Vec<_>>(), "seed {seed}");
+    }
+    assert!(integers > 500 && floats > 500, "{integers} {floats}");
+}
+
+/// The bytes of our encoder are those of the writer above, which knows nothing of it.
+#[test]
+fn integer_chunks_are_as_described() {
+    let rows: [(i64, u64, f64, &[i64]); 3] =
+        [(100, 7, 1.5, &[3, -1, 2]), (200, 20, 2.5, &[5, 5, -2]), (350, 21, 2.5, &[5, 6, -2])];
+    let data = integer_chunk(3, &spans(&[(-1, 2), (3, 1)]), &rows);
+    let samples = decoded(Encoding::Histogram, &data).unwrap();
+    let chunk = &chunks_of(samples, HistogramForm::Integers)[0];
+    assert_eq!((chunk.encoding, &chunk.data[..]), (Encoding::Histogram, &data[..]));
+}
+
+#[test]
+fn counts_that_no_integer_is_are_floats() {
+    let fits = |count: f64, bucket: f64| {
+        write::is_whole(&Histogram { count, positive_buckets: vec![bucket], ..Histogram::default() })
+    };
+    assert!(fits(4_503_599_627_370_496.0, -3.0) && fits(0.0, 0.0));
+    for (count, bucket) in [(-1.0, 0.0), (0.5, 0.0), (0.0, -0.0), (0.0, f64::NAN), (f64::INFINITY, 0.0), (9.1e15, 0.0)]
+    {
+        assert!(!fits(count, bucket), "{count} {bucket}");
+    }
+    assert!(write::is_whole(&Histogram::stale()));
 }

@@ -128,7 +128,8 @@ fn samples_come_back_bit_by_bit() {
 
 #[test]
 fn known_bytes() {
-    // By hand from chunks.md 3.1: t = 1 ms, v = 1.0; delta 2, same value; dod 0, stale marker (xor 0x7ff0... ^ 0x3ff0...).
+    // By hand from chunks.md 3.1: t = 1 ms, v = 1.0; delta 2, same value; dod 0, stale marker (xor 0x7ff0... ^
+    // 0x3ff0...).
     let samples = [(1, 1.0_f64.to_bits()), (3, 1.0_f64.to_bits()), (5, 1.0_f64.to_bits())];
     assert_eq!(encoded(&samples)[..], [0, 3, 2, 0x3f, 0xf0, 0, 0, 0, 0, 0, 0, 2, 0]);
     assert_eq!(encoded(&[])[..], [0, 0]);
@@ -240,8 +241,8 @@ fn find(folder: &Path, name: &str, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Every XOR chunk that a real Prometheus wrote decodes, is what a naive reader sees, counts as meta.json says where a block
-/// has nothing else, and comes out of our encoder with the same bytes.
+/// Every XOR chunk that a real Prometheus wrote decodes, is what a naive reader sees, counts as meta.json says where a
+/// block has nothing else, and comes out of our encoder with the same bytes.
 #[test]
 fn recorded_chunks_decode_and_encode_alike() {
     let mut metas = Vec::new();

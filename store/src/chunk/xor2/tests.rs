@@ -1,5 +1,5 @@
-//! Every path of the decoder by our own encoder, whose bytes are compared with Prometheus' where blocks are read; borders of the
-//! fields; foreign bytes.
+//! Every path of the decoder by our own encoder, whose bytes are compared with Prometheus' where blocks are read;
+//! borders of the fields; foreign bytes.
 
 use super::*;
 use crate::StoreErrorKind;

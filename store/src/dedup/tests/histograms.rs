@@ -13,7 +13,7 @@ fn histogram(count: f64, hint: CounterResetHint) -> Arc<Histogram> {
         counter_reset_hint: hint,
         count,
         sum: count / 2.0,
-        positive_spans: vec![Span { offset: 0, length: 1 }],
+        positive_spans: [Span { offset: 0, length: 1 }].into(),
         positive_buckets: vec![count],
         ..Histogram::default()
     })
@@ -43,7 +43,8 @@ fn mixed(offset: i64, tokens: &str) -> Samples {
     samples
 }
 
-/// Times in seconds and values: floats with an `f`, histograms of which the hint is unknown with a `?`, gauges with a `g`.
+/// Times in seconds and values: floats with an `f`, histograms of which the hint is unknown with a `?`, gauges with a
+/// `g`.
 fn shown(samples: &Samples) -> String {
     let float = |i: usize| (samples.timestamps[i] / 1000, format!("f{}", samples.values[i]));
     let one = |sample: &HistogramSample| {
@@ -96,7 +97,7 @@ fn hints_are_forgotten_where_lanes_change() {
         };
         let mut out = Samples::default();
         let range = TimeRange { min_time: 3_000, max_time: 500_000 };
-        samples_of(&series, range, 0, &mut Scratch::default(), &mut out).unwrap();
+        samples_of(&series, range, &Budget::unlimited(), &mut Scratch::default(), &mut out).unwrap();
         assert_eq!(shown(&out), shown(&deduplicated_within(&lanes, range)), "{name}, as chunks");
     }
 }
@@ -212,4 +213,43 @@ fn start_timestamps_travel_with_their_samples() {
     let out = joined(&chunks, TimeRange::ALL);
     let starts: Vec<i64> = out.start_timestamps.iter().copied().filter(|start| *start != 0).collect();
     assert_eq!((starts, out.timestamps.len()), (with.start_timestamps, 14));
+}
+
+/// Samples are paid for before they are made, but for what every thread may use; what a series took is given back with
+/// the next.
+#[test]
+fn large_series_are_paid_for() {
+    let histogram = |i: i64| Histogram {
+        count: i as f64,
+        positive_spans: [Span { offset: 0, length: 500 }].into(),
+        positive_buckets: vec![i as f64; 500],
+        ..Histogram::default()
+    };
+    let sample = |i| HistogramSample { timestamp: i, start_timestamp: 0, histogram: Arc::new(histogram(i)) };
+    let large = Samples { histograms: (0..50).map(sample).collect(), ..Samples::default() };
+    let taken: usize = large.histograms.iter().map(|sample| sample.histogram.size_bytes()).sum();
+    let series = |samples: &[&Samples]| {
+        let lane = |i: usize| Lane { replica: Labels::from_pairs([("replica", i.to_string())]), store: None };
+        let lanes = samples.iter().enumerate();
+        let lanes = lanes.map(|(i, samples)| LaneChunks { lane: lane(i), chunks: encode_samples(samples).into() });
+        Series { labels: Labels::empty(), lanes: lanes.collect() }
+    };
+    let read = |series: &Series, budget: &Budget, scratch: &mut Scratch| {
+        let mut out = Samples::default();
+        samples_of(series, TimeRange::ALL, budget, scratch, &mut out).map(|()| out.len())
+    };
+    let (budget, mut scratch) = (Budget::new("query", taken), Scratch::default());
+    assert_eq!(read(&series(&[&large]), &budget, &mut scratch).unwrap(), 50);
+    assert!(budget.used() > taken / 2, "{} of {taken}", budget.used());
+    let mut small = Samples::default();
+    (0..100).for_each(|i| small.push(i, 0.0));
+    assert_eq!(read(&series(&[&small]), &budget, &mut scratch).unwrap(), 100);
+    assert_eq!((budget.used(), budget.peak() > taken / 2), (0, true));
+    // A second lane, which the gap of the first one needs, is paid for too.
+    let late = Samples { histograms: (1_000_000..1_000_050).map(sample).collect(), ..Samples::default() };
+    let refused = read(&series(&[&large, &late]), &budget, &mut scratch).unwrap_err();
+    assert_eq!(refused.limit().map(|limit| limit.budget), Some("query"));
+    let budget = Budget::new("query", 3 * taken);
+    assert_eq!(read(&series(&[&large, &late]), &budget, &mut Scratch::default()).unwrap(), 100);
+    assert!(budget.peak() > taken && budget.used() == 0);
 }

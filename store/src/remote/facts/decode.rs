@@ -1,5 +1,5 @@
-//! Messages of facts, read by hand: everything that a message makes is paid for before it is made, so that a small message
-//! cannot become large in memory.
+//! Messages of facts, read by hand: everything that a message makes is paid for before it is made, so that a small
+//! message cannot become large in memory.
 
 use super::super::frame::{LABELS_MAX, label};
 use super::super::messages::incomplete;
@@ -41,7 +41,8 @@ impl Fault {
 /// What is read goes through here: the message's bytes and who pays.
 type Paid<'a> = &'a mut Reservation;
 
-/// Adds what one message of an answer says to `facts`. `paid` takes what is made on the way; it can be given back after.
+/// Adds what one message of an answer says to `facts`. `paid` takes what is made on the way, until it belongs to the
+/// facts.
 pub(super) fn message(kind: Kind, message: &[u8], facts: &mut Facts, paid: Paid<'_>) -> Result<(), Fault> {
     let mut fields = Fields::new(message);
     while let Some((number, value)) = fields.next()? {
@@ -49,10 +50,16 @@ pub(super) fn message(kind: Kind, message: &[u8], facts: &mut Facts, paid: Paid<
             1 => {
                 let body = value.bytes()?;
                 match kind {
-                    Kind::Metadata => metadata(body, facts)?,
-                    Kind::Rules => facts.push(Fact::RuleGroup(group(body, paid)?))?,
+                    Kind::Metadata => metadata(body, facts, paid)?,
+                    Kind::Rules => {
+                        let group = Fact::RuleGroup(group(body, paid)?);
+                        facts.push_paid(group, paid)?;
+                    }
                     Kind::Targets => targets(body, facts, paid)?,
-                    Kind::Exemplars => facts.push(Fact::Exemplars(exemplar_series(body, paid)?))?,
+                    Kind::Exemplars => {
+                        let series = Fact::Exemplars(exemplar_series(body, paid)?);
+                        facts.push_paid(series, paid)?;
+                    }
                     Kind::Statistics => tenants(body, facts, paid)?,
                 }
             }
@@ -126,7 +133,7 @@ fn entry(bytes: &[u8]) -> Result<(&str, &[u8]), Malformed> {
     Ok((key, value))
 }
 
-fn metadata(bytes: &[u8], facts: &mut Facts) -> Result<(), Fault> {
+fn metadata(bytes: &[u8], facts: &mut Facts, paid: Paid<'_>) -> Result<(), Fault> {
     let mut metrics = Fields::new(bytes);
     while let Some((number, value)) = metrics.next()? {
         if number != 1 {
@@ -148,8 +155,9 @@ fn metadata(bytes: &[u8], facts: &mut Facts) -> Result<(), Fault> {
                     _ => {}
                 }
             }
+            paid.grow([metric, kind, help, unit].map(str::len).iter().sum())?;
             let (kind, help, unit) = (kind.into(), help.into(), unit.into());
-            facts.push(Fact::Metadata(MetricMetadata { metric: metric.into(), kind, help, unit }))?;
+            facts.push_paid(Fact::Metadata(MetricMetadata { metric: metric.into(), kind, help, unit }), paid)?;
         }
     }
     Ok(())
@@ -302,7 +310,10 @@ fn targets(bytes: &[u8], facts: &mut Facts, paid: Paid<'_>) -> Result<(), Fault>
     let mut fields = Fields::new(bytes);
     while let Some((number, value)) = fields.next()? {
         match number {
-            1 => facts.push(Fact::ActiveTarget(active_target(value.bytes()?, paid)?))?,
+            1 => {
+                let target = Fact::ActiveTarget(active_target(value.bytes()?, paid)?);
+                facts.push_paid(target, paid)?;
+            }
             2 => {
                 let mut fields = Fields::new(value.bytes()?);
                 let mut discovered_labels = Labels::empty();
@@ -311,12 +322,10 @@ fn targets(bytes: &[u8], facts: &mut Facts, paid: Paid<'_>) -> Result<(), Fault>
                         discovered_labels = labels(value, paid)?;
                     }
                 }
-                facts.push(Fact::DroppedTarget(DroppedTarget { discovered_labels }))?;
+                facts.push_paid(Fact::DroppedTarget(DroppedTarget { discovered_labels }), paid)?;
             }
             _ => {}
         }
-        // What was made so far is paid for by the heap.
-        paid.shrink_to(0);
     }
     Ok(())
 }
@@ -389,8 +398,7 @@ fn tenants(bytes: &[u8], facts: &mut Facts, paid: Paid<'_>) -> Result<(), Fault>
         if number == 1 {
             let (tenant, bytes) = entry(value.bytes()?)?;
             let statistics = statistics(bytes, paid)?;
-            facts.push(Fact::Statistics(Statistics { tenant: tenant.into(), ..statistics }))?;
-            paid.shrink_to(0);
+            facts.push_paid(Fact::Statistics(Statistics { tenant: tenant.into(), ..statistics }), paid)?;
         }
     }
     Ok(())

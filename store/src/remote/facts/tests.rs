@@ -172,8 +172,8 @@ fn options() -> FanOutOptions {
     FanOutOptions { buffer_bytes: 1 << 20, response_timeout: Duration::from_secs(5), deadline }
 }
 
-/// Only those who serve a kind are asked for it; who fails is named, here and behind a server; a source of other labels is not
-/// asked.
+/// Only those who serve a kind are asked for it; who fails is named, here and behind a server; a source of other labels
+/// is not asked.
 #[tokio::test]
 async fn who_serves_is_asked_and_who_fails_is_named() {
     let broken = FaultyStore::new(Arc::new(memory()), Fault::Error(0));
@@ -336,7 +336,8 @@ fn selectors_are_made_for_who_is_asked() {
     assert_eq!(exemplars_query(&request, &advert("", &[])).matches(" + ").count(), 2);
 }
 
-/// What a real sidecar and a real Querier sent goes through our client and server, and comes out as prost reads the original.
+/// What a real sidecar and a real Querier sent goes through our client and server, and comes out as prost reads the
+/// original.
 #[tokio::test]
 async fn recorded_facts_come_through_unchanged() {
     for file in ["sidecar", "query"] {
@@ -437,4 +438,41 @@ fn read(path: &str, messages: &[bytes::Bytes]) -> Vec<String> {
     }
     lines.sort_unstable();
     lines
+}
+
+/// What a message makes is paid for once, while it is read too.
+#[test]
+fn facts_are_paid_for_once() {
+    let long = "x".repeat(100_000);
+    let rule = proto::RecordingRule { name: "a".into(), query: long.clone(), ..Default::default() };
+    let rule = proto::Rule { result: Some(proto::rule::Result::Recording(rule)) };
+    let group = proto::RuleGroup { name: "g".into(), rules: vec![rule; 3], ..Default::default() };
+    let label = proto::Label { name: "a".into(), value: long.clone() };
+    let target =
+        proto::ActiveTarget { discovered_labels: Some(proto::LabelSet { labels: vec![label] }), ..Default::default() };
+    let targets = proto::TargetDiscovery { active_targets: vec![target; 3], ..Default::default() };
+    let meta = proto::Meta { r#type: "gauge".into(), help: long, unit: String::new() };
+    let entry = proto::MetricMetadataEntry { metas: vec![meta; 3] };
+    let metadata = proto::MetricMetadata { metadata: [("up".to_owned(), entry)].into() };
+    use proto::{metric_metadata_response, rules_response, targets_response};
+    let messages = [
+        (Kind::Rules, proto::RulesResponse { result: Some(rules_response::Result::Group(group)) }.encode_to_vec()),
+        (
+            Kind::Targets,
+            proto::TargetsResponse { result: Some(targets_response::Result::Targets(targets)) }.encode_to_vec(),
+        ),
+        (
+            Kind::Metadata,
+            proto::MetricMetadataResponse { result: Some(metric_metadata_response::Result::Metadata(metadata)) }
+                .encode_to_vec(),
+        ),
+    ];
+    for (kind, message) in messages {
+        let budget = Budget::unlimited();
+        let (mut facts, mut paid) = (Facts::new(&budget), budget.begin("facts of a peer"));
+        assert!(decode::message(kind, &message, &mut facts, &mut paid).is_ok());
+        assert!(facts.size_bytes() > 300_000, "{kind:?}: {}", facts.size_bytes());
+        assert_eq!((paid.bytes(), budget.used()), (0, facts.size_bytes()), "{kind:?}");
+        assert!(budget.peak() < budget.used() + 1000, "{kind:?}: {} of {}", budget.peak(), budget.used());
+    }
 }

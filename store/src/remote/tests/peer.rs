@@ -166,7 +166,8 @@ pub(crate) fn labels(pairs: &[(&str, &str)]) -> Vec<proto::Label> {
     pairs.iter().map(|(name, value)| proto::Label { name: (*name).into(), value: (*value).into() }).collect()
 }
 
-/// A message of one series, with a chunk of `size` bytes for each of `times`, which have a head and nothing that decodes.
+/// A message of one series, with a chunk of `size` bytes for each of `times`, which have a head and nothing that
+/// decodes.
 pub(crate) fn series(pairs: &[(&str, &str)], times: &[(i64, i64)], size: usize) -> Part {
     let chunks = times.iter().map(|(min_time, max_time)| {
         let raw =

@@ -56,8 +56,8 @@ fn base64(text: &str) -> Bytes {
 /// Labels to chunks (times, encoding, bytes), sorted.
 type Content = BTreeMap<Labels, Vec<(i64, i64, Encoding, Bytes)>>;
 
-/// What the recorded messages hold by prost's reading, without the labels `strip`; their first warning; and whether chunks
-/// came without raw samples.
+/// What the recorded messages hold by prost's reading, without the labels `strip`; their first warning; and whether
+/// chunks came without raw samples.
 fn expected(call: &Call, strip: &[Box<str>]) -> (Content, Option<String>, bool) {
     use proto::series_response::Result as Case;
     let (mut content, mut warning, mut lacks) = (Content::new(), None, false);

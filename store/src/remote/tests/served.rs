@@ -164,8 +164,8 @@ async fn rest(mut feed: Feed) -> usize {
     count
 }
 
-/// Two selections over one peer and one connection, each larger than all buffers and windows together: in whatever order
-/// they are read, neither stalls the other.
+/// Two selections over one peer and one connection, each larger than all buffers and windows together: in whatever
+/// order they are read, neither stalls the other.
 #[tokio::test]
 async fn selections_of_one_peer_never_stall_each_other() {
     let served = Served::start(vec![memory(&[("replica", "a")], 4_000, 480)]).await;
@@ -272,8 +272,8 @@ async fn next_status(messages: &mut Messages) -> Option<ServingStatus> {
     Some(HealthCheckResponse::decode(message).unwrap().status())
 }
 
-/// Probes see a server that starts, serves and stops; what is asked of it before it is ready is refused, and what is asked
-/// by a name that nobody knows is not found.
+/// Probes see a server that starts, serves and stops; what is asked of it before it is ready is refused, and what is
+/// asked by a name that nobody knows is not found.
 #[tokio::test]
 async fn health_is_that_of_the_server() {
     use ServingStatus::{NotServing, ServiceUnknown, Serving};
@@ -308,7 +308,8 @@ async fn health_is_that_of_the_server() {
     tokio::time::timeout(Duration::from_secs(60), served.task.join_next()).await.unwrap();
 }
 
-/// A stream that waits for its reader takes no place from another one: hundreds of them, and a further question is answered.
+/// A stream that waits for its reader takes no place from another one: hundreds of them, and a further question is
+/// answered.
 #[tokio::test]
 async fn parked_streams_keep_no_question_out() {
     // More than the server buffers and the window takes.

@@ -74,14 +74,14 @@ impl Counter {
             sum: self.sum,
             positive_spans,
             positive_buckets,
-            custom_bounds: bounds.to_vec(),
+            custom_bounds: bounds.into(),
             ..Histogram::default()
         }
     }
 }
 
 /// Spans over the buckets that have counts.
-fn layout(counts: &BTreeMap<i32, f64>) -> (Vec<Span>, Vec<f64>) {
+fn layout(counts: &BTreeMap<i32, f64>) -> (Arc<[Span]>, Vec<f64>) {
     let mut spans: Vec<Span> = Vec::new();
     let mut next = 0;
     for index in counts.keys() {
@@ -91,7 +91,7 @@ fn layout(counts: &BTreeMap<i32, f64>) -> (Vec<Span>, Vec<f64>) {
         }
         next = index + 1;
     }
-    (spans, counts.values().copied().collect())
+    (spans.into(), counts.values().copied().collect())
 }
 
 impl Maker {

@@ -13,7 +13,7 @@ fn plain(count: f64) -> Histogram {
     Histogram {
         count,
         sum: count / 2.0,
-        positive_spans: vec![Span { offset: 0, length: 1 }],
+        positive_spans: [Span { offset: 0, length: 1 }].into(),
         positive_buckets: vec![count],
         ..Histogram::default()
     }
@@ -29,7 +29,7 @@ fn hinted(count: f64, counter_reset_hint: CounterResetHint) -> Histogram {
 
 /// `count` observations up to a bound.
 fn custom(count: f64, bounds: &[f64]) -> Histogram {
-    Histogram { schema: -53, custom_bounds: bounds.to_vec(), ..plain(count) }
+    Histogram { schema: -53, custom_bounds: bounds.into(), ..plain(count) }
 }
 
 /// Floats and histograms with their times, s.
@@ -300,7 +300,7 @@ fn instant_selectors_find_either_kind() {
 #[test]
 fn stats_know_resets() {
     use CounterResetHint::{Gauge, NotReset, Reset, Unknown};
-    let moved = Histogram { positive_spans: vec![Span { offset: 1, length: 1 }], ..plain(3.0) };
+    let moved = Histogram { positive_spans: [Span { offset: 1, length: 1 }].into(), ..plain(3.0) };
     let histograms = [plain(1.0), plain(3.0), moved, Histogram::stale(), plain(1.0), gauge(1.0), hinted(9.0, Reset)];
     let histograms: Vec<_> = (1..).map(|i| i * 10).zip(histograms).collect();
     let mut samples = samples(&[], &histograms);
