@@ -64,28 +64,53 @@ fn sort(rows: &mut [Row], order: &Order) {
             |a, b| value_before(a.values[0], b.values[0], *descending),
             |a, b| by_value(a.values[0], b.values[0], *descending),
         ),
-        Order::Labels { labels, descending } => rows.sort_by(|a, b| {
-            let differing = labels.iter().map(|l| (a.labels.value(l), b.labels.value(l))).find(|(a, b)| a != b);
-            let ordering = match differing {
-                Some((a, b)) => natural(a, b),
-                None => a.labels.cmp(&b.labels),
+        Order::Labels { labels, descending } => {
+            let differing =
+                |a: &Row, b: &Row| labels.iter().position(|label| a.labels.value(label) != b.labels.value(label));
+            let before = |a: &Row, b: &Row| match differing(a, b) {
+                Some(at) => natural_before(a.labels.value(&labels[at]), b.labels.value(&labels[at])) != *descending,
+                None => {
+                    if *descending {
+                        b.labels < a.labels
+                    } else {
+                        a.labels < b.labels
+                    }
+                }
             };
-            if *descending { ordering.reverse() } else { ordering }
-        }),
+            let order = |a: &Row, b: &Row| {
+                let ordering = match differing(a, b) {
+                    Some(at) => natural(a.labels.value(&labels[at]), b.labels.value(&labels[at])),
+                    None => a.labels.cmp(&b.labels),
+                };
+                if *descending { ordering.reverse() } else { ordering }
+            };
+            go_sort(rows, before, order);
+        }
     }
 }
 
-/// Order of two different texts in which runs of digits count as numbers: text is cut where digits begin or end; where two
-/// pieces are numbers they compare as such, else as bytes. This is github.com/facette/natsort, which Prometheus uses, but
-/// that numbers beyond an int64 compare as numbers too; there they compare as bytes, which is no order.
+/// Whether a text goes before another, different one as github.com/facette/natsort says it, which is no order: the empty
+/// text goes before none and none before it, and two that differ in the zeros before their numbers each before the other.
+fn natural_before(a: &str, b: &str) -> bool {
+    !a.is_empty() && by_pieces(a, b).is_le()
+}
+
+/// Order of texts in which runs of digits count as numbers.
 fn natural(a: &str, b: &str) -> Ordering {
+    by_pieces(a, b).then_with(|| a.cmp(b))
+}
+
+/// Compares texts that are cut where digits begin or end: where two pieces are numbers they compare as such, else as bytes.
+/// This is github.com/facette/natsort, which Prometheus uses, but that numbers beyond an int64 compare as numbers too; there
+/// they compare as bytes.
+fn by_pieces(a: &str, b: &str) -> Ordering {
     let (mut left, mut right) = (pieces(a), pieces(b));
     loop {
         let (x, y) = match (left.next(), right.next()) {
             (Some(x), Some(y)) => (x, y),
             (None, Some(_)) => return Ordering::Less,
             (Some(_), None) => return Ordering::Greater,
-            (None, None) => return a.cmp(b),
+            (None, None) => return Ordering::Equal,
         };
         let ordering = match (number(x), number(y)) {
             (Some(x), Some(y)) => x.len().cmp(&y.len()).then(x.cmp(y)),
@@ -125,7 +150,9 @@ mod tests {
         for (i, a) in ascending.iter().enumerate() {
             for (j, b) in ascending.iter().enumerate().filter(|(j, _)| *j != i) {
                 assert_eq!(natural(a, b), i.cmp(&j), "{a} {b}");
+                assert_eq!(natural_before(a, b), i < j && !a.is_empty(), "{a} {b}");
             }
         }
+        assert!(natural("1a", "01a").is_gt() && natural_before("1a", "01a") && natural_before("01a", "1a"));
     }
 }
