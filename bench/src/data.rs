@@ -1,5 +1,6 @@
 //! A deterministic fleet-like data set as TSDB blocks.
 
+use std::io;
 use std::path::Path;
 
 use masthead_store::block::Ulid;
@@ -13,6 +14,21 @@ pub const START: Millis = 1_699_999_200_000;
 pub const BLOCK: Millis = 2 * 3_600_000;
 
 const JOBS: usize = 20;
+
+/// Copies a folder and all that is in it.
+pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
 
 /// How much data to write.
 #[derive(Debug, Clone, Copy)]

@@ -70,18 +70,20 @@ impl Server {
         Ok(server)
     }
 
-    /// Starts a Prometheus over the blocks in `data`, which it locks and may write to.
-    pub fn prometheus(binary: &Path, data: &Path) -> io::Result<Self> {
+    /// Starts a Prometheus over the blocks in `data`, which it locks and may write to, with the text of a configuration and
+    /// further arguments.
+    pub fn prometheus(binary: &Path, data: &Path, config: &str, args: &[&str]) -> io::Result<Self> {
         let address = format!("127.0.0.1:{}", free_port()?);
-        let config = data.join("prometheus.yml");
-        std::fs::write(&config, "")?;
+        let file = data.join("prometheus.yml");
+        std::fs::write(&file, config)?;
         let mut command = Command::new(binary);
         command
-            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--config.file={}", file.display()))
             .arg(format!("--storage.tsdb.path={}", data.display()))
             .arg(format!("--web.listen-address={address}"))
             .args(["--storage.tsdb.retention.time=100y", "--storage.tsdb.min-block-duration=30d"])
-            .args(["--storage.tsdb.max-block-duration=30d", "--log.level=error"]);
+            .args(["--storage.tsdb.max-block-duration=30d", "--log.level=error"])
+            .args(args);
         Self::start(command, address)
     }
 

@@ -6,6 +6,7 @@ pub mod demo;
 pub mod differential;
 pub mod golden;
 pub mod grpc;
+pub mod needed;
 pub mod outcomes;
 pub mod peer;
 pub mod promqltest;

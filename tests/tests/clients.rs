@@ -8,29 +8,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
-use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use masthead_bench::http;
 use masthead_tests::demo::Demo;
+use masthead_tests::needed::program;
 use serde_json::{Value, json};
 
 const CLUSTERS: [&str; 3] = ["prod-ap-south", "prod-eu-west", "prod-us-east"];
 const RATES: &str = "sum by (cluster) (rate(http_requests_total[5m]))";
-
-/// What a script prints: the path of a program.
-fn program(script: &str) -> Option<String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts").join(script);
-    let output = Command::new(path).output().unwrap();
-    if output.status.success() {
-        return Some(String::from_utf8(output.stdout).unwrap().trim().to_owned());
-    }
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{script}: {error}");
-    eprintln!("SKIPPED: {script}: {error}");
-    None
-}
 
 /// A demo that is ready, and a time of which every cluster has samples, s.
 fn demo() -> (Demo, String) {

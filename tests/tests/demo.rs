@@ -51,7 +51,7 @@ fn shell(command: &str) -> String {
 
 #[test]
 fn a_newcomer_sees_three_clusters_and_then_one_of_them_missing() {
-    let mut demo = Demo::start(&["--kill=prod-eu-west", "--kill-after=4s", "--for=10m"]).unwrap();
+    let mut demo = Demo::start(&["--kill=prod-eu-west", "--kill-after=30s", "--for=10m"]).unwrap();
     let commands = demo.commands().unwrap();
     let answers: Vec<String> = commands.iter().map(|command| shell(command)).collect();
     for (command, answer) in commands.iter().zip(&answers) {

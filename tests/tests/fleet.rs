@@ -6,7 +6,9 @@
 
 use std::path::{Path, PathBuf};
 
-use masthead_bench::process::{Server, prometheus_binary};
+use masthead_bench::data::copy;
+use masthead_bench::process::Server;
+use masthead_tests::needed;
 use serde_json::Value;
 
 const REPLICAS: [(&str, &str); 4] = [("prod-east", "a"), ("prod-east", "b"), ("prod-west", "a"), ("prod-west", "b")];
@@ -110,9 +112,10 @@ fn same(a: &Value, b: &Value) -> bool {
 
 #[test]
 fn without_deduplication_all_ways_agree_with_a_real_prometheus() {
+    let Some(prometheus) = needed::prometheus() else { return };
     let data = tempfile::tempdir().unwrap();
-    copy(&fixtures().join("all"), data.path());
-    let reference = Server::prometheus(&prometheus_binary().unwrap(), data.path()).unwrap();
+    copy(&fixtures().join("all"), data.path()).unwrap();
+    let reference = Server::prometheus(&prometheus, data.path(), "", &[]).unwrap();
     let (ways, _behind) = ways();
     let mut compared = 0;
     for query in QUERIES {
@@ -166,18 +169,6 @@ fn any_number_of_threads_gives_the_same_bytes() {
         let expected = ask(&one, "/api/v1/query_range", &params, &[]);
         for server in &others {
             assert!(expected == ask(server, "/api/v1/query_range", &params, &[]), "{query}");
-        }
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
         }
     }
 }

@@ -14,13 +14,7 @@ fn here(path: &str) -> PathBuf {
 fn run(folder: &Path, evaluator: &mut dyn Evaluator) -> Vec<Outcome> {
     let files = promqltest::scripts(&[folder.to_owned()]).expect("a readable folder");
     assert!(!files.is_empty(), "no scripts in {}", folder.display());
-    let mut outcomes = Vec::new();
-    for file in files {
-        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let cases = promqltest::run(&file, evaluator).unwrap_or_else(|error| panic!("{error}"));
-        outcomes.extend(cases.into_iter().map(|case| (format!("{name}:{}", case.line), case.failure)));
-    }
-    outcomes
+    files.iter().flat_map(|file| promqltest::outcomes(file, evaluator)).collect()
 }
 
 fn own_scripts_pass(evaluator: &mut dyn Evaluator) {

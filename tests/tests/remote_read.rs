@@ -4,29 +4,28 @@
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use masthead_bench::data::{self, BLOCK, START, Size};
-use masthead_bench::process::{Server, free_port, prometheus_binary};
+use masthead_bench::process::Server;
 use masthead_proto::prometheus as proto;
 use masthead_store::{Chunk, Encoding, Labels, Samples, chunk};
+use masthead_tests::needed;
 use prost::Message as _;
+use tempfile::TempDir;
 
 const SIZE: Size = Size { series: 96, blocks: 2, interval: 15_000, churn: 1 };
 
+/// A new folder in `folder`.
+fn place(folder: &TempDir, name: &str) -> PathBuf {
+    let path = folder.path().join(name);
+    std::fs::create_dir(&path).expect("a folder");
+    path
+}
+
 /// A Prometheus without data of its own that reads from `source`.
-fn reader(source: &str, folder: &Path) -> Server {
-    let address = format!("127.0.0.1:{}", free_port().expect("a free port"));
-    let config = folder.join("prometheus.yml");
-    let text = format!("remote_read:\n- url: http://{source}/api/v1/read\n  read_recent: true\n");
-    std::fs::write(&config, text).expect("a writable folder");
-    let mut command = Command::new(prometheus_binary().expect("a Prometheus 3"));
-    command
-        .arg(format!("--config.file={}", config.display()))
-        .arg(format!("--storage.tsdb.path={}", folder.join("data").display()))
-        .arg(format!("--web.listen-address={address}"))
-        .arg("--log.level=error");
-    Server::start(command, address).expect("a Prometheus that reads remotely")
+fn reader(prometheus: &Path, source: &str, folder: &Path) -> Server {
+    let config = format!("remote_read:\n- url: http://{source}/api/v1/read\n  read_recent: true\n");
+    Server::prometheus(prometheus, folder, &config, &[]).expect("a Prometheus that reads remotely")
 }
 
 /// A request as it came: path and body.
@@ -134,17 +133,13 @@ fn said(server: &Server, path: &str, params: &[(&str, String)]) -> serde_json::V
 
 #[test]
 fn a_prometheus_that_reads_from_us_answers_as_we_do() {
+    let Some(prometheus) = needed::prometheus() else { return };
     let folder = tempfile::tempdir().expect("a folder");
-    let place = |name: &str| -> PathBuf {
-        let path = folder.path().join(name);
-        std::fs::create_dir(&path).expect("a folder");
-        path
-    };
-    let blocks = place("blocks");
+    let blocks = place(&folder, "blocks");
     data::write(&blocks, &SIZE, None).expect("blocks");
     let ours = Server::masthead([format!("--blocks={}", blocks.display())]).expect("a server");
-    let streamed = reader(&ours.address, &place("streamed"));
-    let sampled = reader(&asking_for_samples(ours.address.clone()), &place("sampled"));
+    let streamed = reader(&prometheus, &ours.address, &place(&folder, "streamed"));
+    let sampled = reader(&prometheus, &asking_for_samples(ours.address.clone()), &place(&folder, "sampled"));
     let mut points = 0;
     for (path, params) in questions() {
         let expected = said(&ours, path, &params);
@@ -236,16 +231,12 @@ fn replicas_are_folded_in_both_forms() {
 /// Native histograms, integer and float, exponential and custom, mixed with floats, come as they are.
 #[test]
 fn native_histograms_go_through() {
+    let Some(prometheus) = needed::prometheus() else { return };
     let folder = tempfile::tempdir().expect("a folder");
-    let place = |name: &str| -> PathBuf {
-        let path = folder.path().join(name);
-        std::fs::create_dir(&path).expect("a folder");
-        path
-    };
     let blocks = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/prometheus-3.14/annotations/data");
     let ours = Server::masthead([format!("--blocks={}", blocks.display())]).expect("a server");
-    let streamed = reader(&ours.address, &place("streamed"));
-    let sampled = reader(&asking_for_samples(ours.address.clone()), &place("sampled"));
+    let streamed = reader(&prometheus, &ours.address, &place(&folder, "streamed"));
+    let sampled = reader(&prometheus, &asking_for_samples(ours.address.clone()), &place(&folder, "sampled"));
     let mut histograms = 0;
     for time in (1_700_000_100..1_700_006_400).step_by(900) {
         // A Prometheus 3.5 can read neither ranges of float histograms nor floats mixed with histograms as samples.

@@ -1,10 +1,8 @@
 //! The servers that are compared, over the same data.
 
 use std::io;
-use std::path::Path;
-use std::process::Command;
 
-use masthead_bench::process::{Server, free_port, prometheus_binary};
+use masthead_bench::process::{Server, prometheus_binary};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -23,7 +21,7 @@ pub struct Sides {
     pub reference: Client,
     /// What can be asked of it.
     pub language: Language,
-    /// Masthead over the blocks, and over a server of its own that has them.
+    /// Masthead over the blocks, over a Masthead that has them, and over one over one.
     pub ours: Vec<Client>,
     _servers: Vec<Server>,
     _folders: [TempDir; 2],
@@ -52,14 +50,16 @@ impl Sides {
         let features = setting.features.iter().fold(FEATURES.to_owned(), |list, name| format!("{list},{name}"));
         let feature_flag = format!("--enable-feature={features}");
         let direct = Server::masthead([format!("--blocks={}", ours.display()), feature_flag.clone()])?;
-        let endpoint = format!("--endpoint={}", direct.grpc_address);
-        let behind = Server::masthead([endpoint, feature_flag.clone()])?;
-        let mut servers = vec![direct, behind];
+        let over =
+            |server: &Server| Server::masthead([format!("--endpoint={}", server.grpc_address), feature_flag.clone()]);
+        let behind = over(&direct)?;
+        let twice = over(&behind)?;
+        let mut servers = vec![direct, behind, twice];
         let ours = servers.iter().map(|server| Client::new(&server.address)).collect();
         let reference = match &setting.reference {
             Some(url) => Client::new(url),
             None => {
-                let server = prometheus(&prometheus_binary()?, theirs, &feature_flag)?;
+                let server = Server::prometheus(&prometheus_binary()?, theirs, "", &[&feature_flag])?;
                 let client = Client::new(&server.address);
                 servers.push(server);
                 client
@@ -68,22 +68,6 @@ impl Sides {
         let language = Language { minor: minor(&reference).await?, histograms: setting.histograms };
         Ok(Self { reference, language, ours, _servers: servers, _folders: folders })
     }
-}
-
-/// A Prometheus over the blocks in `data`, which it locks and may write to.
-fn prometheus(binary: &Path, data: &Path, feature_flag: &str) -> io::Result<Server> {
-    let address = format!("127.0.0.1:{}", free_port()?);
-    let config = data.join("prometheus.yml");
-    std::fs::write(&config, "")?;
-    let mut command = Command::new(binary);
-    command
-        .arg(format!("--config.file={}", config.display()))
-        .arg(format!("--storage.tsdb.path={}", data.display()))
-        .arg(format!("--web.listen-address={address}"))
-        .arg(feature_flag)
-        .args(["--storage.tsdb.retention.time=100y", "--storage.tsdb.min-block-duration=30d"])
-        .args(["--storage.tsdb.max-block-duration=30d", "--log.level=error"]);
-    Server::start(command, address)
 }
 
 /// The minor version of a Prometheus 3.

@@ -1,6 +1,6 @@
 //! Comparison of answers with what a script expects, with Prometheus' tolerance.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use masthead_query::engine::batch::{Row, is_absent};
 use masthead_query::plan::Timeline;
@@ -75,9 +75,12 @@ impl Wanted {
     /// Compares one step of rows as an instant vector.
     pub(super) fn check_vector(&self, rows: &[Row], step: usize, ordered: bool) -> Result<(), String> {
         let wanted = self.series("a vector")?;
-        let mut seen = 0;
+        let (mut seen, mut labelsets) = (0, BTreeSet::new());
         for row in rows {
             let Some(got) = sample(row, step) else { continue };
+            if !labelsets.insert(&row.labels) {
+                return Err(format!("{} comes twice", row.labels));
+            }
             seen += 1;
             let (rank, points) =
                 wanted.get(&row.labels).ok_or_else(|| format!("unexpected {}: {}", row.labels, got.text()))?;
@@ -87,7 +90,7 @@ impl Wanted {
             let first = points.first().ok_or("a series without a value is expected")?;
             compare_point(first, &got).map_err(|error| format!("{}: {error}", row.labels))?;
         }
-        self.check_all_seen(rows.iter().filter(|row| sample(row, step).is_some()).map(|row| &row.labels))
+        self.check_all_seen(labelsets.into_iter())
     }
 
     /// Compares rows with all their steps.
@@ -153,16 +156,16 @@ impl Wanted {
         self.check_all_seen(got.iter().map(|(labels, _)| labels))
     }
 
-    /// Range results ascend by labels.
+    /// Range results ascend by labels, each once.
     pub(super) fn check_sorted(rows: &[Row]) -> Result<(), String> {
-        match rows.windows(2).find(|pair| pair[0].labels > pair[1].labels) {
+        match rows.windows(2).find(|pair| pair[0].labels >= pair[1].labels) {
             Some(pair) => Err(format!("not sorted: {} comes before {}", pair[0].labels, pair[1].labels)),
             None => Ok(()),
         }
     }
 
     fn check_all_seen<'a>(&self, got: impl Iterator<Item = &'a Labels>) -> Result<(), String> {
-        let got: std::collections::BTreeSet<&Labels> = got.collect();
+        let got: BTreeSet<&Labels> = got.collect();
         let missing = self.series("series")?.iter().find(|(labels, _)| !got.contains(labels));
         match missing {
             Some((labels, (_, points))) => Err(format!("missing {labels} {points:?}")),

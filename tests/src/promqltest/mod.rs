@@ -9,6 +9,8 @@ use masthead_query::engine::Value;
 use masthead_query::plan::Timeline;
 use masthead_store::Millis;
 
+use crate::outcomes::Outcome;
+
 mod at;
 mod blocks;
 mod case;
@@ -97,6 +99,17 @@ pub fn scripts(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
         files.extend(found);
     }
     Ok(files)
+}
+
+/// What became of the evaluations of a script file, by its name and their lines.
+///
+/// # Panics
+///
+/// If the file as a whole cannot be run.
+pub fn outcomes(path: &Path, evaluator: &mut dyn Evaluator) -> Vec<Outcome> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let cases = run(path, evaluator).unwrap_or_else(|error| panic!("{error}"));
+    cases.into_iter().map(|case| (format!("{name}:{}", case.line), case.failure)).collect()
 }
 
 /// Runs all evaluations of a script file. An error is about the file as a whole.
