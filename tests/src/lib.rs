@@ -2,6 +2,7 @@
 //!
 //! Not here: tests that know one module (those are beside it).
 
+pub mod answers;
 pub mod demo;
 pub mod differential;
 pub mod golden;

@@ -1,6 +1,6 @@
 //! Federation invariance, which needs no reference: the same series answer every question with the same bytes, whether one
-//! store has them or they are spread over several stores with replicas that have gaps; with any number of threads, and
-//! however few series a store sends at once.
+//! store has them or they are spread over several stores with replicas that have gaps; with any number of threads, however
+//! few series a store sends at once, and however many Mastheads stand between.
 //!
 //! The stores are in memory, behind real StoreAPI servers on loopback; the questions are those of the differential tester.
 
@@ -56,15 +56,20 @@ struct Layout {
     batch_series: usize,
     /// Threads of the program that asks.
     threads: usize,
+    /// Mastheads one over the other between the stores and the program that asks.
+    between: usize,
 }
 
 const LAYOUTS: &[Layout] = &[
-    Layout { stores: 1, replicas: 1, batch_series: 256, threads: 1 },
-    Layout { stores: 1, replicas: 1, batch_series: 1, threads: 8 },
-    Layout { stores: 2, replicas: 1, batch_series: 7, threads: 2 },
-    Layout { stores: 1, replicas: 2, batch_series: 64, threads: 2 },
-    Layout { stores: 3, replicas: 2, batch_series: 3, threads: 1 },
-    Layout { stores: 5, replicas: 3, batch_series: 11, threads: 8 },
+    Layout { stores: 1, replicas: 1, batch_series: 256, threads: 1, between: 0 },
+    Layout { stores: 1, replicas: 1, batch_series: 1, threads: 8, between: 0 },
+    Layout { stores: 2, replicas: 1, batch_series: 7, threads: 2, between: 0 },
+    Layout { stores: 1, replicas: 2, batch_series: 64, threads: 2, between: 0 },
+    Layout { stores: 3, replicas: 2, batch_series: 3, threads: 1, between: 0 },
+    Layout { stores: 5, replicas: 3, batch_series: 11, threads: 8, between: 0 },
+    Layout { stores: 1, replicas: 1, batch_series: 64, threads: 2, between: 2 },
+    Layout { stores: 3, replicas: 2, batch_series: 3, threads: 2, between: 1 },
+    Layout { stores: 2, replicas: 2, batch_series: 5, threads: 1, between: 2 },
 ];
 
 /// What a store has of a series: all of it, a part of its time, or a part of what its replica should have.
@@ -152,30 +157,40 @@ fn stores(data: &Data, layout: Layout) -> Vec<Vec<Arc<dyn Store>>> {
 struct Federation {
     layout: Layout,
     client: Client,
-    _program: Server,
+    _programs: Vec<Server>,
     _servers: JoinSet<std::io::Result<()>>,
 }
 
 impl Federation {
     async fn start(data: &Data, layout: Layout) -> Self {
         let mut servers = JoinSet::new();
-        let mut flags = vec![
-            format!("--enable-feature={FEATURES}"),
-            format!("--query.replica-label={REPLICA}"),
-            format!("--query.threads={}", layout.threads),
-        ];
+        let mut endpoints = Vec::new();
         for replicas in stores(data, layout) {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            flags.push(format!("--endpoint={}", listener.local_addr().unwrap()));
+            endpoints.push(format!("--endpoint={}", listener.local_addr().unwrap()));
             let service =
                 StoreService::new(Arc::new(move || replicas.clone()), Budget::unlimited(), ServeOptions::default());
             servers.spawn(listen(service, listener, pending()));
         }
-        let program = tokio::task::spawn_blocking(move || {
-            Server::masthead_under([("TOKIO_WORKER_THREADS", layout.threads.to_string())], flags).unwrap()
+        let start = move |endpoints: &[String]| {
+            let flags = [
+                format!("--enable-feature={FEATURES}"),
+                format!("--query.replica-label={REPLICA}"),
+                format!("--query.threads={}", layout.threads),
+            ];
+            let environment = [("TOKIO_WORKER_THREADS", layout.threads.to_string())];
+            Server::masthead_under(environment, flags.iter().chain(endpoints)).unwrap()
+        };
+        let programs = tokio::task::spawn_blocking(move || {
+            let mut programs = vec![start(&endpoints)];
+            for _ in 0..layout.between {
+                let below = format!("--endpoint={}", programs[0].grpc_address);
+                programs.insert(0, start(&[below]));
+            }
+            programs
         });
-        let program = program.await.unwrap();
-        Self { layout, client: Client::new(&program.address), _program: program, _servers: servers }
+        let programs = programs.await.unwrap();
+        Self { layout, client: Client::new(&programs[0].address), _programs: programs, _servers: servers }
     }
 }
 
@@ -235,7 +250,7 @@ fn the_spread_keeps_every_sample() {
         }
     }
     let regular = data.iter().position(|(labels, _)| labels.metric_name() == "many").unwrap();
-    let layout = Layout { stores: 1, replicas: 2, batch_series: 1, threads: 1 };
+    let layout = Layout { stores: 1, replicas: 2, batch_series: 1, threads: 1, between: 0 };
     let halves = [0, 1].map(|replica| part(&data[regular].1, layout, 0, replica, 0).unwrap());
     assert!(halves.iter().all(|half| half.len() < data[regular].1.len()) && halves[0] != halves[1]);
 }

@@ -1,8 +1,8 @@
 //! Whether two answers are the same.
 //!
 //! Values are compared as printed; within 1e-12 where the expression adds up floats, whose order of summation changed between
-//! versions. Series of a vector are a set, those of a matrix are in order. Annotations are sets. Error texts are compared
-//! only if the reference is of the version whose texts Masthead has.
+//! versions. Series of a matrix are in order, those of a vector as far as the expression says so. Annotations are sets. Error
+//! texts are compared only if the reference is of the version whose texts Masthead has.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
@@ -12,12 +12,13 @@ use serde_json::{Map, Value};
 use super::client::Reply;
 use super::known;
 use super::question::Question;
+use crate::answers::{Order, mentions, near, order_of};
 
 /// Allowed relative difference of sums.
 const TOLERANCE: f64 = 1e-12;
 
 /// What adds up floats.
-const SUMS: &[&str] = &[
+pub(super) const SUMS: &[&str] = &[
     "sum",
     "avg",
     "stddev",
@@ -29,6 +30,9 @@ const SUMS: &[&str] = &[
     "deriv",
     "predict_linear",
 ];
+
+/// Up to this many items Go sorts by insertion (slices/zsortanyfunc.go, pdqsortCmpFunc).
+const INSERTION_MAX: usize = 12;
 
 /// How answers agree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,8 +163,8 @@ fn data(query: &str, theirs: &Value, mine: &Value) -> Result<bool, Difference> {
             if matrix && names(theirs) != names(mine) {
                 return Err(differ(Kind::Order, names(theirs).join(" "), names(mine).join(" ")));
             }
-            if !matrix && is_sorted(query) {
-                judge.order(theirs, mine)?;
+            if !matrix && !judge.is_ordered(&order_of(query), theirs, mine) {
+                return Err(differ(Kind::Order, shown(theirs), shown(mine)));
             }
         }
         _ => judge.point(&theirs["result"], &mine["result"], "")?,
@@ -168,15 +172,12 @@ fn data(query: &str, theirs: &Value, mine: &Value) -> Result<bool, Difference> {
     Ok(judge.approximate)
 }
 
-/// Whether an expression names one of these.
-pub fn mentions(query: &str, names: &[&str]) -> bool {
-    query.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| names.contains(&word))
+fn has_all(series: &Value, labels: &[String]) -> bool {
+    labels.iter().all(|label| series["metric"].get(label).is_some())
 }
 
-/// Whether the language gives the values of an instant query's result an order.
-fn is_sorted(query: &str) -> bool {
-    let query = query.trim_start();
-    ["sort(", "sort_desc("].iter().any(|name| query.starts_with(name)) && query.ends_with(')')
+fn shown(list: &[Value]) -> String {
+    list.iter().map(Value::to_string).collect::<Vec<_>>().join(" ")
 }
 
 struct Judge {
@@ -235,41 +236,37 @@ impl Judge {
 
     /// A time and a value.
     fn point(&mut self, theirs: &Value, mine: &Value, labels: &str) -> Result<(), Difference> {
-        if theirs == mine || (theirs[0] == mine[0] && self.near(&theirs[1], &mine[1])) {
+        if theirs == mine {
+            return Ok(());
+        }
+        if theirs[0] == mine[0] && near(&theirs[1], &mine[1], self.tolerance) {
+            self.approximate = true;
             return Ok(());
         }
         Err(differ(Kind::Value, format!("{labels} {theirs}"), mine))
     }
 
-    fn near(&mut self, theirs: &Value, mine: &Value) -> bool {
-        match (theirs, mine) {
-            _ if theirs == mine => true,
-            (Value::String(theirs), Value::String(mine)) => match (theirs.parse::<f64>(), mine.parse::<f64>()) {
-                (Ok(a), Ok(b)) if a.is_finite() && b.is_finite() => {
-                    self.approximate = true;
-                    (a - b).abs() <= self.tolerance * a.abs().max(b.abs())
-                }
-                _ => false,
-            },
-            (Value::Array(theirs), Value::Array(mine)) => {
-                theirs.len() == mine.len() && theirs.iter().zip(mine).all(|(theirs, mine)| self.near(theirs, mine))
-            }
-            (Value::Object(theirs), Value::Object(mine)) => {
-                theirs.keys().eq(mine.keys())
-                    && theirs.values().zip(mine.values()).all(|(theirs, mine)| self.near(theirs, mine))
-            }
-            _ => false,
+    /// Whether two lists of the same series have the same order, as far as there is one.
+    fn is_ordered(&self, order: &Order, theirs: &[Value], mine: &[Value]) -> bool {
+        fn values(list: &[Value]) -> Vec<&Value> {
+            list.iter().map(|series| &series["value"][1]).collect()
         }
-    }
-
-    /// Values in the order of the list; equal ones may have changed places.
-    fn order(&mut self, theirs: &[Value], mine: &[Value]) -> Result<(), Difference> {
-        for (theirs, mine) in theirs.iter().zip(mine) {
-            if !self.near(&theirs["value"][1], &mine["value"][1]) {
-                return Err(differ(Kind::Order, theirs, mine));
+        let same = |theirs: Vec<&Value>, mine: Vec<&Value>| {
+            theirs.len() == mine.len()
+                && theirs.iter().zip(mine).all(|(theirs, mine)| near(theirs, mine, self.tolerance))
+        };
+        match order {
+            Order::None => true,
+            // Of more series than Go sorts by insertion it is chance where one without such a label goes.
+            Order::Labels(labels) if theirs.len() > INSERTION_MAX && !theirs.iter().all(|s| has_all(s, labels)) => true,
+            Order::Labels(_) => theirs.iter().map(|one| &one["metric"]).eq(mine.iter().map(|one| &one["metric"])),
+            Order::Values => same(values(theirs), values(mine)),
+            Order::Groups(grouping) => {
+                let (theirs, mine) = (grouping.groups(theirs), grouping.groups(mine));
+                theirs.len() == mine.len()
+                    && theirs.into_iter().zip(mine).all(|(theirs, mine)| theirs.0 == mine.0 && same(theirs.1, mine.1))
             }
         }
-        Ok(())
     }
 }
 
@@ -342,18 +339,28 @@ mod tests {
         assert_eq!(judged("up", [0, 0], ["x", "x"]), Err(Kind::Broken));
     }
 
-    /// A vector is a set, but for one that is sorted: there the values are in order, and equal ones may change places.
+    /// A vector is a set but for what the expression puts in order: values, of which equal ones may change places, labels, or
+    /// the values of each group.
     #[test]
     fn vectors_are_sets_unless_sorted() {
-        let vector = |first: [&str; 2], second: [&str; 2]| {
-            let one = |[name, value]: [&str; 2]| format!(r#"{{"metric":{{"x":"{name}"}},"value":[1,"{value}"]}}"#);
-            let list = [one(first), one(second)].join(",");
+        let vector = |list: &[(&str, &str, &str)]| {
+            let one = |(group, name, value): &(&str, &str, &str)| {
+                format!(r#"{{"metric":{{"g":"{group}","x":"{name}"}},"value":[1,"{value}"]}}"#)
+            };
+            let list = list.iter().map(one).collect::<Vec<_>>().join(",");
             format!(r#"{{"status":"success","data":{{"resultType":"vector","result":[{list}]}}}}"#)
         };
-        let (ab, ba) = (vector(["a", "1"], ["b", "2"]), vector(["b", "2"], ["a", "1"]));
-        assert_eq!(judged("up", [200, 200], [&ab, &ba]), Ok(Same::Equal));
-        assert_eq!(judged("sort(up)", [200, 200], [&ab, &ba]), Err(Kind::Order));
-        let (ab, ba) = (vector(["a", "1"], ["b", "1"]), vector(["b", "1"], ["a", "1"]));
-        assert_eq!(judged("sort(up)", [200, 200], [&ab, &ba]), Ok(Same::Equal));
+        let judged = |query: &str, a: &[_], b: &[_]| judged(query, [200, 200], [&vector(a), &vector(b)]);
+        let (a, b, c) = (("1", "a", "1"), ("1", "b", "2"), ("2", "c", "0"));
+        assert_eq!(judged("up", &[a, b], &[b, a]), Ok(Same::Equal));
+        for query in ["sort(up)", "topk(2, up)", "sort_by_label(up, \"x\")", "topk by (g) (2, up)"] {
+            assert_eq!(judged(query, &[a, b], &[a, b]), Ok(Same::Equal), "{query}");
+            assert_eq!(judged(query, &[a, b], &[b, a]), Err(Kind::Order), "{query}");
+        }
+        assert_eq!(judged("topk by (g) (2, up)", &[a, b, c], &[c, a, b]), Ok(Same::Equal));
+        assert_eq!(judged("topk by (g) (2, up)", &[a, b, c], &[a, c, b]), Err(Kind::Order));
+        let (tied, other) = (("1", "a", "1"), ("1", "b", "1"));
+        assert_eq!(judged("sort(up)", &[tied, other], &[other, tied]), Ok(Same::Equal));
+        assert_eq!(judged("sort_by_label(up, \"x\")", &[tied, other], &[other, tied]), Err(Kind::Order));
     }
 }

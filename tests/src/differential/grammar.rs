@@ -15,6 +15,8 @@ mod broken;
 mod operators;
 mod selectors;
 
+pub(super) use selectors::asks_for_histograms;
+
 /// What can be asked about.
 #[derive(Debug, Clone, Copy)]
 pub struct Language {

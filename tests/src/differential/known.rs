@@ -5,15 +5,17 @@
 //! its place. A row of the first kind is looked at only if the reference is older. Beside these rows error texts of an older
 //! reference are not compared at all.
 
-use std::collections::BTreeSet;
-
-use masthead_query::promql::ast::{Expr, ExprKind, VectorSelector};
-use masthead_query::promql::{Features, ParseOptions, parse};
-use serde_json::Value;
-
 use super::client::Reply;
-use super::compare::{Difference, Kind, mentions};
+use super::compare::{Difference, Kind, SUMS};
+use super::grammar;
 use super::question::Question;
+use crate::answers::mentions;
+
+mod annotations;
+mod faults;
+
+pub use annotations::same_annotations;
+pub use faults::{FAULTS, Fault};
 
 /// Minor version of the Prometheus 3 that Masthead answers like.
 pub const OURS: u32 = 14;
@@ -58,6 +60,21 @@ impl Seen<'_> {
     /// The reference answers and Masthead refuses with this text.
     fn refused_with(&self, text: &str) -> bool {
         self.reference.status == 200 && self.ours.status != 200 && contains(self.ours, text)
+    }
+
+    /// The reference's answer holds this text.
+    fn reference_says(&self, text: &str) -> bool {
+        contains(self.reference, text)
+    }
+
+    /// Either answer holds this text.
+    fn either_says(&self, text: &str) -> bool {
+        self.reference_says(text) || contains(self.ours, text)
+    }
+
+    /// Native histograms are asked for, by a function that is named.
+    fn of_histograms(&self, functions: &[&str]) -> bool {
+        grammar::asks_for_histograms(&self.question.query) && self.mentions(functions)
     }
 
     fn is_value(&self) -> bool {
@@ -128,7 +145,7 @@ pub const KNOWN: &[Known] = &[
         name: "equal labels at different times",
         since: 9,
         source: "3.9.0: Fix collision in unary negation #17708 and in label_join and label_replace with non-overlapping series. #17703",
-        holds: |seen| seen.ours.status == 200 && contains(seen.reference, "same labelset"),
+        holds: |seen| seen.ours.status == 200 && seen.reference_says("same labelset"),
     },
     Known {
         name: "start(), end(), range() and step() where a name was expected",
@@ -158,61 +175,36 @@ pub const KNOWN: &[Known] = &[
         source: "3.6.0: Add `step()`, and `min()` and `max()` on durations. #16777",
         holds: |seen| seen.refused_with("unexpected character") && seen.question.query.contains('\n'),
     },
-];
-
-/// A fault of every Prometheus up to 3.14.
-pub struct Fault {
-    /// What.
-    pub name: &'static str,
-    /// File and function.
-    pub source: &'static str,
-    holds: fn(&Seen<'_>, &Expr) -> bool,
-}
-
-/// Faults that Masthead does not have.
-pub const FAULTS: &[Fault] = &[
-    Fault {
-        name: "Prometheus' fault: @ in the parameter of an aggregation",
-        // The parameter is not preprocessed: its selectors stand still relative to the first step, and start() and end() are
-        // not replaced.
-        source: "promql/engine.go preprocessExprHelper, case *parser.AggregateExpr",
-        holds: |_, expr| {
-            let ExprKind::Aggregate(aggregate) = &expr.kind else { return false };
-            aggregate.parameter.as_ref().is_some_and(|parameter| any(parameter, has_at))
+    Known {
+        name: "mismatched custom buckets",
+        since: 8,
+        source: "3.8.0: Reconcile mismatched NHCB bounds in `Add` and `Sub`. #17278",
+        holds: |seen| {
+            seen.reference_says("histograms with incompatible custom buckets")
+                || seen.reference_says("incompatible bucket layout encountered for binary operator")
         },
     },
-    Fault {
-        name: "Prometheus' fault: timestamp() of a selector with @ and offset",
-        // The offset is overwritten by the distance to @, though other samples were fetched.
-        source: "promql/engine.go rangeEvalTimestampFunctionOverVectorSelector",
-        holds: |seen, expr| {
-            let ExprKind::Call(call) = &expr.kind else { return false };
-            let shifted =
-                |part: &Expr| selector(part).is_some_and(|selector| selector.at.is_some() && selector.offset.is_some());
-            seen.is_value() && call.function.name == "timestamp" && call.args.iter().any(|arg| any(arg, shifted))
+    Known {
+        name: "extrapolation of histograms",
+        since: 6,
+        source: "3.6.0: Fix extrapolation for native counter histograms. #16828",
+        holds: |seen| seen.of_histograms(&["rate", "increase"]) && seen.is_value(),
+    },
+    Known {
+        name: "last digits of sums of histograms, as text",
+        since: 10,
+        source: "3.10.0: use Kahan summation for Native Histograms #15687",
+        holds: |seen| {
+            seen.of_histograms(&["count_values"]) && seen.difference.kind == Kind::Series && seen.mentions(SUMS)
         },
     },
+    Known {
+        name: "a negated histogram is a gauge",
+        since: 7,
+        source: "3.7.0: Set native histogram to gauge type when subtracting or multiplying/dividing with negative factors. #17004",
+        holds: |seen| seen.difference.kind == Kind::Annotations && contains(seen.ours, "is not a counter: \\\"\\\""),
+    },
 ];
-
-/// Whether a part of an expression is so.
-fn any(expr: &Expr, is: impl Fn(&Expr) -> bool) -> bool {
-    let mut found = false;
-    expr.walk(|part| found |= is(part));
-    found
-}
-
-fn selector(expr: &Expr) -> Option<&VectorSelector> {
-    match &expr.kind {
-        ExprKind::Vector(selector) => Some(selector),
-        ExprKind::Matrix(matrix) => Some(&matrix.vector),
-        _ => None,
-    }
-}
-
-fn has_at(expr: &Expr) -> bool {
-    let subquery = matches!(&expr.kind, ExprKind::Subquery(subquery) if subquery.at.is_some());
-    subquery || selector(expr).is_some_and(|selector| selector.at.is_some())
-}
 
 /// Why an answer may differ from that of a reference of version 3.`minor`: the name of a row.
 pub fn reason(
@@ -226,80 +218,7 @@ pub fn reason(
     if let Some(known) = KNOWN.iter().find(|known| minor < known.since && (known.holds)(&seen)) {
         return Some(known.name);
     }
-    let features = Features::ALL;
-    let expr = parse(&question.query, &ParseOptions { features, ..ParseOptions::default() }).ok()?;
-    FAULTS.iter().find(|fault| any(&expr, |part| (fault.holds)(&seen, part))).map(|fault| fault.name)
-}
-
-/// An annotation whose text changed.
-struct Rewrite {
-    /// First minor version that has Masthead's text.
-    since: u32,
-    /// The text as it is compared, or none if it is not.
-    rewritten: fn(&str) -> Option<String>,
-}
-
-const REWRITES: &[Rewrite] = &[
-    // 3.12.0: Emit a warning when `sort`, `sort_by_label` or `sort_by_label_desc` is used within range queries. #18498
-    Rewrite { since: 12, rewritten: |text| (!text.contains("sort is ineffective")).then(|| text.to_owned()) },
-    // 3.7.0: Avoid empty metric names in annotations for `histogram_quantile()`. #16794
-    Rewrite {
-        since: 7,
-        rewritten: |text| {
-            // Without the name two annotations are one, with the position of either.
-            let named = text.contains("bucket label") || text.contains("monotonicity");
-            Some(if named { unplaced(&without(text, " for metric name \"", "\"")) } else { text.to_owned() })
-        },
-    },
-    // 3.10.0: Add more detail to histogram quantile monotonicity info annotations. #15578
-    Rewrite {
-        since: 10,
-        rewritten: |text| {
-            let long = text.contains("monotonicity");
-            Some(if long { unplaced(text.split(", from buckets").next().unwrap_or(text)) } else { text.to_owned() })
-        },
-    },
-    // 3.7.0: Move more work to preprocessing step. #16896: parentheses around the parameter count no more
-    Rewrite {
-        since: 7,
-        rewritten: |text| {
-            let quantile = text.contains("quantile value should be between 0 and 1");
-            Some(if quantile { unplaced(text) } else { text.to_owned() })
-        },
-    },
-];
-
-/// `text` without the first part from `start` to `end`.
-fn without(text: &str, start: &str, end: &str) -> String {
-    let Some((before, rest)) = text.split_once(start) else { return text.to_owned() };
-    let Some((_, after)) = rest.split_once(end) else { return text.to_owned() };
-    format!("{before}{after}")
-}
-
-/// `text` without the position at its end.
-fn unplaced(text: &str) -> String {
-    text.rsplit_once(" (").map_or(text, |(text, _)| text).to_owned()
-}
-
-/// Whether two lists of annotations, of a reference of version 3.`minor` and of Masthead, are the same set. Of more than ten
-/// it is chance which ten are given: then their number counts, if the reference makes the same ones.
-pub fn same_annotations(theirs: &Value, mine: &Value, minor: u32) -> bool {
-    let omitted = |list: &Value| {
-        let mut texts = list.as_array().into_iter().flatten().filter_map(Value::as_str);
-        texts.find(|text| text.ends_with(" annotations omitted")).map(str::to_owned)
-    };
-    match (omitted(theirs), omitted(mine)) {
-        (None, None) => annotations(theirs, minor) == annotations(mine, minor),
-        (theirs, mine) => theirs == mine || minor < OURS,
-    }
-}
-
-/// A list of annotations as the set that is compared with one of version 3.`minor`.
-fn annotations(list: &Value, minor: u32) -> BTreeSet<String> {
-    let texts = list.as_array().into_iter().flatten().filter_map(Value::as_str);
-    let rewrites = || REWRITES.iter().filter(|rewrite| minor < rewrite.since);
-    let rewritten = |text: &str| rewrites().try_fold(text.to_owned(), |text, rewrite| (rewrite.rewritten)(&text));
-    texts.filter_map(rewritten).collect()
+    faults::fault(&seen)
 }
 
 #[cfg(test)]
@@ -319,42 +238,5 @@ mod tests {
         let reply = Reply { status: 200, body: "{}".into() };
         let known = |minor| reason(minor, &question, &difference, &reply, &reply).is_some();
         assert_eq!((known(5), known(13), known(14)), (true, true, false));
-    }
-
-    /// A fault is one in its own place only.
-    #[test]
-    fn faults_are_found_in_expressions() {
-        let difference = Difference { kind: Kind::Value, text: String::new() };
-        let reply = Reply { status: 200, body: "{}".into() };
-        let fault = |query: &str| {
-            let question = Question { query: query.to_owned(), times: Times::Instant(0) };
-            reason(OURS, &question, &difference, &reply, &reply)
-        };
-        let of = |at: usize| Some(FAULTS[at].name);
-        assert_eq!(fault("sum(topk(scalar(a @ 5), b))"), of(0));
-        assert_eq!(fault("abs(timestamp((a offset 5m @ end())))"), of(1));
-        for query in ["topk(2, b @ 5)", "timestamp(a @ 5)", "timestamp(a offset 5m)", "a @ 5 offset 5m", "sum(("] {
-            assert_eq!(fault(query), None, "{query}");
-        }
-        assert!(FAULTS.iter().all(|fault| fault.source.starts_with("promql/")));
-    }
-
-    /// What a version changed in a text is left out for older ones, and nothing for the same one.
-    #[test]
-    fn annotations_are_compared_as_far_as_versions_agree() {
-        let old = serde_json::json!([
-            "PromQL warning: bucket label \"le\" is missing or has a malformed value of \"\" for metric name \"h\" (1:5)",
-            "PromQL warning: quantile value should be between 0 and 1, got 2 (1:20)"
-        ]);
-        let new = serde_json::json!([
-            "PromQL warning: bucket label \"le\" is missing or has a malformed value of \"\" (1:5)",
-            "PromQL warning: quantile value should be between 0 and 1, got 2 (1:21)",
-            "PromQL warning: sort is ineffective for range queries since results are always ordered by labels (1:1)"
-        ]);
-        assert!(same_annotations(&old, &new, 5));
-        assert!(!same_annotations(&old, &new, 14) && same_annotations(&new, &new, 14));
-        assert_eq!(annotations(&new, 14).len(), 3);
-        let many = |count: usize| serde_json::json!(["a", format!("{count} more warning annotations omitted")]);
-        assert!(same_annotations(&many(2), &many(2), 14) && !same_annotations(&many(2), &many(3), 14));
     }
 }

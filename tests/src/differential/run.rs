@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::client::{Client, Reply};
 use super::compare::{Difference, Same, compare};
-use super::known;
+use super::known::{self, FAULTS, KNOWN};
 use super::question::Question;
 use super::shrink::shrink;
 use super::sides::Sides;
@@ -18,7 +18,7 @@ use super::sides::Sides;
 /// Questions under way at once.
 const CONNECTIONS: usize = 6;
 /// Asks of the same question after which an answer that was always the same counts as the reference's only one.
-const REPEATS: usize = 4;
+const REPEATS: usize = 10;
 /// Failures that are made small: the others are counted.
 const SHRUNK_MAX: usize = 6;
 /// How much of an answer is printed, bytes.
@@ -42,6 +42,8 @@ pub struct Run {
 pub struct Report {
     /// Questions asked.
     pub asked: u64,
+    /// Answers with native histograms that are the same.
+    pub histograms: u64,
     /// Outcomes by name: how they agree, or which known difference it was.
     pub outcomes: BTreeMap<&'static str, u64>,
     /// Where they differ and nothing says why, by seed; the first ones made small.
@@ -69,8 +71,20 @@ impl Report {
         self.outcomes.get(outcome).copied().unwrap_or(0)
     }
 
+    /// Answers that are the same and hold anything.
+    pub fn found(&self) -> u64 {
+        self.count(Same::Equal.name()) + self.count(Same::LastDigits.name())
+    }
+
+    /// Answers that differ for a known reason.
+    pub fn known(&self) -> u64 {
+        let names = KNOWN.iter().map(|known| known.name).chain(FAULTS.iter().map(|fault| fault.name));
+        names.map(|name| self.count(name)).sum()
+    }
+
     fn add(&mut self, other: Report) {
         self.asked += other.asked;
+        self.histograms += other.histograms;
         for (name, count) in other.outcomes {
             *self.outcomes.entry(name).or_default() += count;
         }
@@ -84,6 +98,7 @@ impl Display for Report {
         for (name, count) in &self.outcomes {
             writeln!(f, "{count:8} {name}")?;
         }
+        writeln!(f, "{:8} of them with native histograms", self.histograms)?;
         writeln!(f, "{:8} different", self.failures.len())
     }
 }
@@ -134,7 +149,10 @@ async fn ask(sides: &Sides, run: Run, seed: u64, report: &mut Report) {
     let question = Question::generate(seed, sides.language, run.broken_percent);
     report.asked += 1;
     let name = match judge(sides, &sides.ours[seed as usize % sides.ours.len()], &question).await {
-        Ok(name) => name,
+        Ok((name, histograms)) => {
+            report.histograms += u64::from(histograms);
+            name
+        }
         Err((difference, reference, ours)) => {
             report.failures.push(Failure { seed, question, difference, reference, ours });
             return;
@@ -143,27 +161,36 @@ async fn ask(sides: &Sides, run: Run, seed: u64, report: &mut Report) {
     *report.outcomes.entry(name).or_default() += 1;
 }
 
-/// How the answers agree, or how they differ for no known reason.
-async fn judge(sides: &Sides, ours: &Client, question: &Question) -> Result<&'static str, (Difference, Reply, Reply)> {
+/// How the answers agree and whether they hold native histograms, or how they differ for no known reason.
+async fn judge(
+    sides: &Sides,
+    ours: &Client,
+    question: &Question,
+) -> Result<(&'static str, bool), (Difference, Reply, Reply)> {
     let target = question.target();
     let (reference, ours) = futures::join!(sides.reference.get(&target), ours.get(&target));
     let difference = match compare(question, &reference, &ours, sides.language.minor) {
-        Ok(same) => return Ok(same.name()),
+        Ok(same) => return Ok((same.name(), has_histograms(&reference))),
         Err(difference) => difference,
     };
     if let Some(name) = known::reason(sides.language.minor, question, &difference, &reference, &ours) {
-        return Ok(name);
+        return Ok((name, false));
     }
     // What Go's maps decide: the reference contradicts itself.
     for _ in 0..REPEATS {
         let again = sides.reference.get(&target).await;
         if compare(question, &again, &ours, sides.language.minor).is_ok()
-            || compare(question, &reference, &again, sides.language.minor).is_err()
+            || (again.status != 0 && compare(question, &reference, &again, sides.language.minor).is_err())
         {
-            return Ok(Same::CHANCE);
+            return Ok((Same::CHANCE, false));
         }
     }
     Err((difference, reference, ours))
+}
+
+fn has_histograms(reply: &Reply) -> bool {
+    const KEYS: [&[u8]; 2] = [b"\"histogram\":[", b"\"histograms\":["];
+    KEYS.iter().any(|key| reply.body.windows(key.len()).any(|window| window == *key))
 }
 
 /// Replaces the question by a smaller one that fails in the same way.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::{Answer, Question};
+use crate::answers::{Order, mentions, near, order_of};
 
 /// Allowed relative difference where the order of summation is free.
 const SUM_TOLERANCE: f64 = 1e-12;
@@ -36,7 +37,7 @@ pub fn check(question: &Question, answer: &Answer) -> Result<(), String> {
 }
 
 fn data(question: &Question, want: Option<&Value>, got: Option<&Value>) -> Result<(), String> {
-    let tolerance = if adds_up_series(question.text()) { SUM_TOLERANCE } else { 0.0 };
+    let tolerance = if mentions(question.text(), SUMS) { SUM_TOLERANCE } else { 0.0 };
     let (Some(want), Some(got)) = (want, got) else {
         return if want == got { Ok(()) } else { Err("data is there or is not".to_owned()) };
     };
@@ -54,7 +55,8 @@ fn data(question: &Question, want: Option<&Value>, got: Option<&Value>) -> Resul
         return point(&want["result"], &got["result"], tolerance);
     }
     let (want, got) = (series(&want["result"])?, series(&got["result"])?);
-    let ordered = !question.unordered && (kind == Some("matrix") || defines_order(question.text()));
+    let defined = || matches!(order_of(question.text()), Order::Values | Order::Labels(_));
+    let ordered = !question.unordered && (kind == Some("matrix") || defined());
     let names = |list: &[Named<'_>]| -> Vec<String> {
         let mut names: Vec<String> = list.iter().map(|(name, _)| name.clone()).collect();
         if !ordered {
@@ -81,18 +83,6 @@ fn data(question: &Question, want: Option<&Value>, got: Option<&Value>) -> Resul
         }
     }
     Ok(())
-}
-
-/// Whether floats of several series are added up: the expression names an aggregation that does.
-fn adds_up_series(query: &str) -> bool {
-    query.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| SUMS.contains(&word))
-}
-
-/// Whether the language gives the result of an instant query an order.
-fn defines_order(query: &str) -> bool {
-    let query = query.trim_start();
-    let grouped = query.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "by" || word == "without");
-    query.starts_with("sort") || ((query.starts_with("topk") || query.starts_with("bottomk")) && !grouped)
 }
 
 /// A list as a set; None where it is not there.
@@ -138,36 +128,8 @@ fn points(want: &Map<String, Value>, got: &Map<String, Value>, tolerance: f64) -
 
 /// Times exactly, values as printed or within the tolerance.
 fn point(want: &Value, got: &Value, tolerance: f64) -> Result<(), String> {
-    let differ = || format!("{} instead of {}", cut(got), cut(want));
-    if want == got {
-        return Ok(());
-    }
-    if want[0] != got[0] || tolerance == 0.0 {
-        Err(differ())
-    } else {
-        near(&want[1], &got[1]).then_some(()).ok_or_else(differ)
-    }
-}
-
-/// Whether two values, floats as texts or histograms, are within the tolerance.
-fn near(want: &Value, got: &Value) -> bool {
-    match (want, got) {
-        (Value::String(want), Value::String(got)) => match (want.parse::<f64>(), got.parse::<f64>()) {
-            (Ok(a), Ok(b)) => {
-                a == b
-                    || (a.is_nan() && b.is_nan())
-                    || (a.is_finite() && b.is_finite() && (a - b).abs() <= SUM_TOLERANCE * a.abs().max(b.abs()))
-            }
-            _ => want == got,
-        },
-        (Value::Array(want), Value::Array(got)) => {
-            want.len() == got.len() && want.iter().zip(got).all(|(want, got)| near(want, got))
-        }
-        (Value::Object(want), Value::Object(got)) => {
-            want.len() == got.len() && want.iter().all(|(key, want)| got.get(key).is_some_and(|got| near(want, got)))
-        }
-        _ => want == got,
-    }
+    let same = want == got || (want[0] == got[0] && near(&want[1], &got[1], tolerance));
+    if same { Ok(()) } else { Err(format!("{} instead of {}", cut(got), cut(want))) }
 }
 
 fn cut(value: &Value) -> String {

@@ -104,7 +104,7 @@ impl Maker {
         self.add_samples(name, labels, samples);
     }
 
-    /// A counter that is reset now and then, and sometimes ends for a while.
+    /// A counter that is reset now and then, and sometimes away for a while, after a stale marker or without one.
     fn histogram_counter(
         &mut self,
         grid: Grid,
@@ -122,6 +122,8 @@ impl Maker {
             counter.observe(&mut self.random, count, 7);
             if away > 0 {
                 away -= 1;
+            } else if self.random.one_in(150) {
+                away = self.random.below(25);
             } else if self.random.one_in(80) {
                 points.push((time, Histogram::stale()));
                 away = self.random.below(12);

@@ -1,6 +1,7 @@
 //! Selectors: names, matchers, ranges, subqueries, `offset` and `@`.
 
 use super::{Grammar, parenthesised};
+use crate::answers::mentions;
 use crate::differential::chance::Chance as _;
 
 /// Metrics by weight, with the labels that they have.
@@ -35,6 +36,12 @@ const HISTOGRAMS: &[(usize, (&str, &[&str]))] = &[
     (2, ("nhx", &["k"])),
     (2, ("nhm", &["k"])),
 ];
+
+/// Whether an expression may select native histograms.
+pub(in crate::differential) fn asks_for_histograms(query: &str) -> bool {
+    let named = HISTOGRAMS.iter().any(|(_, (name, _))| mentions(query, &[name]));
+    named || query.contains("__name__")
+}
 
 /// Values that a label is compared with.
 const VALUES: &[(&str, &[&str])] = &[
