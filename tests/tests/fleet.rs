@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use masthead_bench::data::copy;
 use masthead_bench::process::Server;
+use masthead_tests::answers::near;
 use masthead_tests::needed;
 use serde_json::Value;
 
@@ -86,7 +87,7 @@ fn ask(server: &Server, path: &str, params: &[(&str, String)], more: &[(&str, &s
     body
 }
 
-/// The result with its series in one order, and numbers that only the order of summation decides rounded.
+/// The result with its series in one order.
 fn normal(body: &[u8]) -> Value {
     let mut answer: Value = serde_json::from_slice(body).unwrap();
     let mut data = answer["data"].take();
@@ -96,20 +97,6 @@ fn normal(body: &[u8]) -> Value {
     data
 }
 
-fn same(a: &Value, b: &Value) -> bool {
-    match (a, b) {
-        (Value::Array(x), Value::Array(y)) => x.len() == y.len() && x.iter().zip(y).all(|(a, b)| same(a, b)),
-        (Value::Object(x), Value::Object(y)) => {
-            x.keys().eq(y.keys()) && x.values().zip(y.values()).all(|(a, b)| same(a, b))
-        }
-        (Value::String(x), Value::String(y)) if x != y => match (x.parse::<f64>(), y.parse::<f64>()) {
-            (Ok(x), Ok(y)) => (x - y).abs() <= 1e-12 * x.abs().max(y.abs()),
-            _ => false,
-        },
-        _ => a == b,
-    }
-}
-
 #[test]
 fn without_deduplication_all_ways_agree_with_a_real_prometheus() {
     let Some(prometheus) = needed::prometheus() else { return };
@@ -117,21 +104,23 @@ fn without_deduplication_all_ways_agree_with_a_real_prometheus() {
     copy(&fixtures().join("all"), data.path()).unwrap();
     let reference = Server::prometheus(&prometheus, data.path(), "", &[]).unwrap();
     let (ways, _behind) = ways();
-    let mut compared = 0;
+    let (mut compared, mut found) = (0, 0);
     for query in QUERIES {
         for (path, params) in questions(query) {
             let expected = normal(&ask(&reference, path, &params, &[]));
+            found += usize::from(expected["result"].as_array().is_some_and(|series| !series.is_empty()));
             for (way, server) in &ways {
                 let ours = normal(&ask(server, path, &params, &[("dedup", "false")]));
                 assert!(
-                    same(&expected, &ours),
+                    near(&expected, &ours, 1e-12),
                     "over {way}: {path} {params:?}\nPrometheus {expected}\nMasthead   {ours}"
                 );
                 compared += 1;
             }
         }
     }
-    println!("{compared} answers equal those of a real Prometheus");
+    println!("{compared} answers equal those of a real Prometheus, for {found} questions with series");
+    assert!(found * 3 > compared / ways.len() * 2, "only {found} questions find series");
 }
 
 #[test]
