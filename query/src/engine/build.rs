@@ -1,22 +1,27 @@
 //! Plan to operators: the one match over plans.
 
+use std::sync::Arc;
+
 use super::aggregate::fold;
 use super::duplicates::{Duplicates, Merge};
 use super::inputs::Inputs;
 use super::rank::{LimitRatio, Quantile, TopK};
 use super::scalar::{Kind, Scalar, VectorScalar};
+use super::scan::columns::Columns;
+use super::statistics::Level;
 use super::{Context, Operator, Source, batch};
 use super::{absent, classic_histogram, count_values, info, join, map, relabel, scan, set_operators, sort};
 use super::{step_invariant, subquery};
 use crate::error::QueryError;
+use crate::plan::Plan;
 use crate::plan::node::{Aggregate, HistogramFunction};
-use crate::plan::{Plan, Timeline};
 use crate::promql::ast::AggregateOp;
 
-/// The operator of `plan` for the steps of `timeline`.
-pub(super) fn build(plan: &Plan, timeline: Timeline, inputs: &mut Inputs) -> Result<Source, QueryError> {
+/// The operator of `plan` for the steps of `level`.
+pub(super) fn build(plan: &Plan, level: &Arc<Level>, inputs: &mut Inputs) -> Result<Source, QueryError> {
+    let timeline = level.timeline;
     let steps = timeline.count;
-    let mut child = |plan: &Plan| build(plan, timeline, inputs);
+    let mut child = |plan: &Plan| build(plan, level, inputs);
     let scalar = |kind| -> Result<Source, QueryError> { Ok(Box::new(Scalar::new(timeline, kind))) };
     Ok(match plan {
         Plan::Number(value) => scalar(Kind::Number(*value))?,
@@ -30,11 +35,13 @@ pub(super) fn build(plan: &Plan, timeline: Timeline, inputs: &mut Inputs) -> Res
         Plan::VectorOf(input) => child(input)?,
         Plan::Scan(node) => {
             let args = all(&node.args, &mut child)?;
-            Box::new(scan::Scan::new(inputs.take(node.select)?, node.spec.clone(), args)?)
+            let columns = Columns::new(node.spec.clone(), args, level)?.over_store();
+            Box::new(scan::Scan::new(inputs.take(node.select)?, columns))
         }
         Plan::Subquery(node) => {
             let args = all(&node.args, &mut child)?;
-            Box::new(subquery::Subquery::new(node, build(&node.input, node.grid, inputs)?, args)?)
+            let input = build(&node.input, &Level::subquery(level, node.grid, &node.spec), inputs)?;
+            Box::new(subquery::Subquery::new(node.grid, input, Columns::new(node.spec.clone(), args, level)?))
         }
         Plan::Map(node) => Box::new(map::Map::new(node, child(&node.input)?, all(&node.args, &mut child)?, timeline)?),
         Plan::VectorScalar(node) => Box::new(VectorScalar::new(node, child(&node.vector)?, child(&node.scalar)?)),
@@ -46,7 +53,9 @@ pub(super) fn build(plan: &Plan, timeline: Timeline, inputs: &mut Inputs) -> Res
             let parameter = node.parameter.as_deref().map(&mut child).transpose()?;
             aggregate(node, child(&node.input)?, parameter, steps)?
         }
-        Plan::Absent { input, labels } => Box::new(absent::Absent::new(child(input)?, labels.clone(), steps)),
+        Plan::Absent { input, labels, drop_name } => {
+            Box::new(absent::Absent::new(child(input)?, labels.clone(), *drop_name, steps))
+        }
         Plan::Sort { input, order, effective, place } => {
             Box::new(sort::Sort::new(child(input)?, order.clone(), *effective, *place))
         }
@@ -61,7 +70,7 @@ pub(super) fn build(plan: &Plan, timeline: Timeline, inputs: &mut Inputs) -> Res
         }
         Plan::Info(node) => Box::new(info::Info::new(node, child(&node.input)?, child(&node.info)?, steps)),
         Plan::StepInvariant(input) => {
-            let input = build(input, Timeline::instant(timeline.start), inputs)?;
+            let input = build(input, &Level::once(level), inputs)?;
             Box::new(step_invariant::Broadcast::new(input, steps))
         }
         Plan::Duplicates { input, pieces } => Box::new(Duplicates::new(child(input)?, *pieces)),

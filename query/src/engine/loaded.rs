@@ -12,7 +12,6 @@ use masthead_store::Samples;
 
 use super::statistics::{SampleCounts, Statistics};
 use crate::error::QueryError;
-use crate::plan::Timeline;
 
 /// The samples that one query may load. Clones share the count.
 #[derive(Debug, Clone)]
@@ -33,9 +32,9 @@ impl SampleLimit {
         Self::of(max, None)
     }
 
-    /// As [`SampleLimit::new`], and counts for [`SampleLimit::counts`] what a query with these steps reads.
-    pub fn counting(max: usize, timeline: Timeline) -> Self {
-        Self::of(max, Some(Statistics::new(timeline)))
+    /// As [`SampleLimit::new`], and counts for [`SampleLimit::counts`] what a query of so many steps reads.
+    pub fn counting(max: usize, steps: usize) -> Self {
+        Self::of(max, Some(Statistics::new(steps)))
     }
 
     fn of(max: usize, statistics: Option<Statistics>) -> Self {

@@ -26,7 +26,7 @@ use masthead_store::{Budget, Labels, Samples, Series, StoreError};
 
 use super::batch::{Batch, histogram_bytes};
 use super::loaded::size_in_samples;
-use super::{Context, Input, Operator, Source};
+use super::{Context, Input, Operator};
 use crate::error::QueryError;
 use crate::plan::ScanSpec;
 use columns::{Columns, Scratch};
@@ -42,9 +42,9 @@ pub(super) struct Scan {
 }
 
 impl Scan {
-    /// Evaluates the function of `spec` over each series of `input`; `args` are its scalars.
-    pub(super) fn new(input: Box<dyn Input>, spec: ScanSpec, args: Vec<Source>) -> Result<Self, QueryError> {
-        Ok(Self { input, columns: Columns::new(spec, args)?.over_store() })
+    /// Evaluates the function of `columns` over each series of `input`.
+    pub(super) fn new(input: Box<dyn Input>, columns: Columns) -> Self {
+        Self { input, columns }
     }
 }
 
@@ -131,15 +131,16 @@ pub(super) fn raw(
         cx.check()?;
         for series in &batch.series {
             read(series, reading, &cx.budget, &mut scratch)?;
-            if let Some(statistics) = cx.samples.statistics() {
-                statistics.add_row(spec, &scratch.samples, false);
-            }
             let mut samples = match spec.extension {
                 Some(extension) => extended::points(&scratch.samples, window, extension)?,
                 None => scratch.samples.clone(),
             };
             samples.runs.clear();
-            loaded.grow(size_in_samples(&samples))?;
+            let size = size_in_samples(&samples);
+            loaded.grow(size)?;
+            if let Some(statistics) = cx.samples.statistics() {
+                statistics.add_result(size);
+            }
             if !samples.is_empty() {
                 let histograms: usize =
                     samples.histograms.iter().map(|sample| histogram_bytes(&sample.histogram)).sum();

@@ -11,7 +11,7 @@ use super::scan::columns::{Columns, Scratch};
 use super::scan::hints::without_reset_hints;
 use super::{Context, Operator, Source, pull};
 use crate::error::QueryError;
-use crate::plan::{Timeline, node};
+use crate::plan::Timeline;
 
 /// A function of a subquery.
 pub(super) struct Subquery {
@@ -23,9 +23,9 @@ pub(super) struct Subquery {
 }
 
 impl Subquery {
-    /// Evaluates the function of `node` over the rows of `input`, which are of the grid of `node`; `args` are its scalars.
-    pub(super) fn new(node: &node::Subquery, input: Source, args: Vec<Source>) -> Result<Self, QueryError> {
-        Ok(Self { grid: node.grid, input, columns: Columns::new(node.spec.clone(), args)?, held: None })
+    /// Evaluates the function of `columns` over the rows of `input`, which are of the steps of `grid`.
+    pub(super) fn new(grid: Timeline, input: Source, columns: Columns) -> Self {
+        Self { grid, input, columns, held: None }
     }
 
     /// Takes the memory for the samples of `rows`, of as many of them as there are threads at a time: a time and a value each.

@@ -90,6 +90,11 @@ const PLAIN: How = How { batch: 256, threads: 1, delayed: false, instant: false,
 
 /// Rows `labels value value ...` and notes, of a query over all minutes of `data`.
 fn run(query: &str, data: &str, how: How) -> Result<(Vec<String>, Vec<String>), String> {
+    run_limited(query, data, how, SampleLimit::new(how.max_samples))
+}
+
+/// The same where so many samples may be loaded.
+fn run_limited(query: &str, data: &str, how: How, samples: SampleLimit) -> Result<(Vec<String>, Vec<String>), String> {
     let all = series_of(data);
     let steps = data.lines().map(|line| line.split_whitespace().count().saturating_sub(1)).max().unwrap_or(1);
     let annotations = Annotations::default();
@@ -99,7 +104,7 @@ fn run(query: &str, data: &str, how: How) -> Result<(Vec<String>, Vec<String>), 
         budget: budget.clone(),
         cancelled: Arc::new(AtomicBool::new(false)),
         annotations: &annotations,
-        samples: SampleLimit::new(how.max_samples),
+        samples,
         pool: (how.threads > 1).then(|| Arc::new(pool)),
     };
     let parse = promql::ParseOptions { features: promql::Features::ALL, ..Default::default() };
@@ -266,6 +271,17 @@ fn rows_that_get_equal_are_merged_or_refused() {
     check_error(r#"last_over_time(abs({__name__=~"c|d"})[2m:1m])"#, "c 1 1\nd _ 2", refused);
     check_error(r#"rate({__name__=~"c|d"}[2m])"#, "c 1 1\nd 1 2", refused);
     check_error(r#"label_replace(a, "x", "0", "", "")"#, REQUESTS, refused);
+    // What goes with the name may be all that tells rows apart.
+    let typed = "c{__type__=counter,n=1} 1\nc{__type__=gauge,n=2} 2";
+    for inner in [
+        r#"abs(count_values("__name__", c))"#,
+        r#"-count_values("__type__", c)"#,
+        "abs(sum by (__type__) (c))",
+        "max_over_time(sum by (__type__) (c)[1m:1m])",
+    ] {
+        check_error(&format!("sum({inner})"), typed, refused);
+    }
+    check("sum by (__type__) (c)", typed, &["{__type__=counter} 1", "{__type__=gauge} 2"]);
     let delayed = How { delayed: true, ..PLAIN };
     check_how(
         r#"label_replace(-{__name__=~"c|d"}, "__name__", "${1}_n", "__name__", "(.)")"#,
@@ -301,6 +317,11 @@ fn a_label_too_long_is_refused() {
         PLAIN,
     );
     assert!(error.unwrap_err().contains("is 17825792 bytes long"));
+    // A short question can ask for far more than there is memory.
+    let template = "$1".repeat(100_000);
+    let error =
+        run(&format!("label_replace(c, \"z\", \"{template}\", \"x\", \"(.*)\")"), &format!("c{{x={long}}} 1"), PLAIN);
+    assert!(error.unwrap_err().contains("is 104857600000 bytes long"));
     // What is not too long is paid for.
     let error = run(r#"label_join(c, "z", "", "x", "x", "x", "x")"#, &format!("c{{x={long}}} 1"), PLAIN).unwrap_err();
     assert!(error.starts_with("memory limit of the test reached"), "{error}");
@@ -311,6 +332,9 @@ fn absence_and_scalars() {
     check(r#"absent(a{x="9",y=~"1"})"#, REQUESTS, &["{x=9} 1 1 1"]);
     check(r#"absent(a{x=~"7",x="9"})"#, REQUESTS, &["{x=9} 1 1 1"]);
     check(r#"absent_over_time(a{x!="7",x="9"}[1m])"#, REQUESTS, &["{} 1 1 1"]);
+    let delayed = How { delayed: true, ..PLAIN };
+    check_how(r#"absent_over_time(z{__type__="t",x="9"}[1m])"#, REQUESTS, &["{x=9} 1 1 1"], delayed);
+    check_how(r#"absent(z{__type__="t",x="9"})"#, REQUESTS, &["{__type__=t,x=9} 1 1 1"], delayed);
     for matchers in [r#"x="9",x=~"9""#, r#"x="9",x="9""#, r#"x="8",x="9",x="9""#, r#"x="9",x!="8",x="9""#] {
         check(&format!("absent(a{{{matchers}}})"), REQUESTS, &["{} 1 1 1"]);
     }
@@ -362,6 +386,11 @@ fn buckets_of_classic_histograms() {
     check_error(r#"sum(histogram_quantiles(j, "job", 0.5, 0.9))"#, two, refused);
     check_error(r#"sum(histogram_quantiles(j, "q", 0.5, 0.5))"#, two, refused);
     check(r#"histogram_quantiles(h_bucket, "q", 0.5, 1)"#, good, &["{q=0.5} 0.1", "{q=1.0} 0.2"]);
+    // Quantile after quantile: the order decides among ties.
+    let three = "n{i=a} h\nn{i=b} h\nn{i=c} h";
+    let instant = How { instant: true, ..PLAIN };
+    let first = &["{i=a,q=0.25} NaN", "{i=b,q=0.25} NaN", "{i=c,q=0.25} NaN"];
+    check_how(r#"bottomk(3, histogram_quantiles(n, "q", 0.25, 0.5))"#, three, first, instant);
     let (_, notes) = run("histogram_quantile(2, h_bucket)", good, PLAIN).unwrap();
     assert_eq!(notes, ["PromQL warning: quantile value should be between 0 and 1, got 2 (1:20)"]);
 }
@@ -627,4 +656,33 @@ fn aggregations_hold_groups_and_not_series() {
     assert_eq!((at(0), at(50)), (vec![4_000.0; 3], vec![8_000.0; 3]));
     assert!(super::batch::is_absent(rows[0].values[99]));
     assert_eq!(budget.used(), 0);
+}
+
+/// What a real Prometheus says of the same: samples that each step looks at, and samples that it reads first.
+#[test]
+fn samples_are_counted_as_upstream_counts_them() {
+    let data = "c 1 2 3 4\nn h h h h";
+    for (query, looked_at, read) in [
+        ("c", [1, 1, 1, 1], [1, 1, 1, 1]),
+        ("c offset 2m", [0, 0, 1, 1], [0, 0, 1, 1]),
+        ("c @ 60", [1, 1, 1, 1], [1, 0, 0, 0]),
+        ("c + c @ 60", [2, 2, 2, 2], [2, 1, 1, 1]),
+        ("timestamp(n)", [1, 1, 1, 1], [1, 1, 1, 1]),
+        ("sum_over_time(c[2m])", [1, 2, 2, 2], [1, 1, 1, 1]),
+        ("sum_over_time(c[2m] @ 60)", [2, 2, 2, 2], [2, 0, 0, 0]),
+        ("sum_over_time(c[2m:1m])", [1, 2, 2, 2], [1, 1, 1, 1]),
+        ("sum_over_time(c[2m:1m] offset 1m)", [0, 1, 2, 2], [0, 1, 1, 1]),
+        ("sum_over_time(c[2m:1m] @ 60)", [2, 2, 2, 2], [2, 0, 0, 0]),
+        // What is read between two windows counts nowhere.
+        ("sum_over_time(c[30s:30s])", [1, 1, 1, 1], [1, 1, 1, 1]),
+        ("sum_over_time(sum_over_time(c[2m:1m])[2m:1m])", [1, 2, 2, 2], [1, 1, 1, 1]),
+        ("rate(c[1m] anchored)", [1, 2, 3, 4], [1, 1, 1, 1]),
+        ("rate(c[1m] smoothed)", [4, 4, 4, 4], [4, 0, 0, 0]),
+        ("c smoothed", [0, 0, 0, 0], [0, 0, 0, 0]),
+    ] {
+        let samples = SampleLimit::counting(usize::MAX, 4);
+        run_limited(query, data, PLAIN, samples.clone()).unwrap();
+        let counts = samples.counts().expect("counted");
+        assert_eq!((&*counts.looked_at, &*counts.read), (&looked_at[..], &read[..]), "{query}");
+    }
 }

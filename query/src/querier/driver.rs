@@ -71,7 +71,7 @@ impl Driver {
         let inputs = planned.selects.iter().map(input).collect();
         let annotations = Annotations::default();
         let samples = match self.request.choices.count_samples {
-            true => SampleLimit::counting(self.limits.max_samples, self.request.timeline),
+            true => SampleLimit::counting(self.limits.max_samples, self.request.timeline.count),
             false => SampleLimit::new(self.limits.max_samples),
         };
         let context = Context {

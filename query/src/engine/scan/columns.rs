@@ -2,7 +2,7 @@
 //!
 //! Rows are computed in parallel, here and nowhere else; what comes out does not depend on the number of threads.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use masthead_store::dedup;
 use masthead_store::{Labels, Reservation, Samples};
@@ -13,6 +13,7 @@ use super::kernel::{Beside, Kernel};
 use crate::engine::arguments::Arguments;
 use crate::engine::batch::{ABSENT, Batch, histograms_bytes, is_absent};
 use crate::engine::loaded::{Loaded, size_in_samples};
+use crate::engine::statistics::Level;
 use crate::engine::{Context, Source, rename};
 use crate::error::QueryError;
 use crate::plan::ScanSpec;
@@ -20,6 +21,8 @@ use crate::plan::ScanSpec;
 /// A function of columns with its scalars and its memory, for any number of rows.
 pub(in crate::engine) struct Columns {
     pub(super) spec: ScanSpec,
+    /// Where its steps lie in the query.
+    level: Arc<Level>,
     pub(super) kernel: Kernel,
     sources: Vec<Source>,
     /// The samples come from a store and not from rows.
@@ -32,14 +35,23 @@ pub(in crate::engine) struct Columns {
 }
 
 impl Columns {
-    /// The function of `spec`; `sources` are its scalars.
-    pub(in crate::engine) fn new(spec: ScanSpec, sources: Vec<Source>) -> Result<Self, QueryError> {
-        let kernel = Kernel::of(&spec)?;
-        Ok(Self { spec, kernel, sources, from_store: false, args: None, scratch: ScratchPool::default(), loaded: None })
+    /// The function of `spec` at the steps of `level`; `sources` are its scalars.
+    pub(in crate::engine) fn new(spec: ScanSpec, sources: Vec<Source>, level: &Arc<Level>) -> Result<Self, QueryError> {
+        let (kernel, level) = (Kernel::of(&spec)?, Arc::clone(level));
+        Ok(Self {
+            spec,
+            level,
+            kernel,
+            sources,
+            from_store: false,
+            args: None,
+            scratch: ScratchPool::default(),
+            loaded: None,
+        })
     }
 
     /// The same for samples that come from a store.
-    pub(super) fn over_store(self) -> Self {
+    pub(in crate::engine) fn over_store(self) -> Self {
         Self { from_store: true, ..self }
     }
 
@@ -61,17 +73,17 @@ impl Columns {
         cx: &Context<'_>,
     ) -> Result<Computed<'_>, QueryError> {
         self.arguments(cx)?;
-        let Self { spec, kernel, args: Some(args), scratch: pool, loaded, from_store, .. } = self else {
+        let Self { spec, level, kernel, args: Some(args), scratch: pool, loaded, from_store, .. } = self else {
             return Err(QueryError::Internal("scalars were not read".into()));
         };
         let (steps, from_rows) = (spec.timeline.count, !*from_store);
         let mut batch = Batch::with_rows(count, steps, cx)?;
         batch.values.resize(count * steps, ABSENT);
-        let (kernel, args, pool, cancelled) = (&*kernel, &*args, &*pool, &*cx.cancelled);
+        let (level, kernel, args, pool, cancelled) = (&**level, &*kernel, &*args, &*pool, &*cx.cancelled);
         let compute = |scratch: &mut Scratch, i: usize, out: &mut [f64]| {
             fill(i, scratch)?;
             if let Some(statistics) = cx.samples.statistics() {
-                statistics.add_row(spec, &scratch.samples, from_rows);
+                statistics.add_row(level, spec, &scratch.samples, from_rows);
             }
             let mut beside = Beside::default();
             kernel.compute((&scratch.samples, &mut scratch.prepared), args, cancelled, out, &mut beside);
@@ -111,7 +123,7 @@ impl Columns {
 impl Columns {
     /// A function of scalars that are known.
     pub(in crate::engine) fn with_arguments(spec: &ScanSpec, args: Arguments) -> Result<Self, QueryError> {
-        Ok(Self { args: Some(args), ..Self::new(spec.clone(), Vec::new())? })
+        Ok(Self { args: Some(args), ..Self::new(spec.clone(), Vec::new(), &Level::of_query(spec.timeline))? })
     }
 }
 

@@ -12,6 +12,7 @@ use super::*;
 use crate::annotations::{Annotations, Place, Severity};
 use crate::engine::SampleLimit;
 use crate::engine::arguments::Arguments;
+use crate::engine::statistics::Level;
 use crate::plan::{Names, ScanFunction, Timeline};
 
 /// Batches that are there already.
@@ -21,6 +22,12 @@ impl Input for Batches {
     fn next(&mut self) -> Result<Option<SeriesBatch>, QueryError> {
         Ok(if self.0.is_empty() { None } else { Some(self.0.remove(0)) })
     }
+}
+
+/// A scan without scalars, as a query's root.
+fn scan(input: impl Input + 'static, spec: &ScanSpec) -> Result<Scan, QueryError> {
+    let columns = Columns::new(spec.clone(), Vec::new(), &Level::of_query(spec.timeline))?;
+    Ok(Scan::new(Box::new(input), columns.over_store()))
 }
 
 fn spec(function: ScanFunction, timeline: Timeline, range: i64) -> ScanSpec {
@@ -84,7 +91,7 @@ fn rows(
         samples: SampleLimit::new(usize::MAX),
         pool: (threads > 1).then(|| Arc::new(pool)),
     };
-    let mut scan = Scan::new(Box::new(Batches(batches)), spec.clone(), Vec::new())?;
+    let mut scan = scan(Batches(batches), spec)?;
     let mut out = Vec::new();
     while let Some(batch) = scan.next(&cx)? {
         assert!(!batch.is_empty());
@@ -146,7 +153,7 @@ fn too_many_samples_are_refused() {
         cx.samples = SampleLimit::new(max_samples);
         let held = cx.budget.reserve("test", 0).expect("no limit");
         let input = Batches(vec![SeriesBatch::new(vec![one.clone()], held)]);
-        Scan::new(Box::new(input), spec.clone(), Vec::new())?.next(&cx).map(|batch| batch.map(|batch| batch.len()))
+        scan(input, &spec)?.next(&cx).map(|batch| batch.map(|batch| batch.len()))
     };
     // Ten samples and three cells.
     assert_eq!(ask(13).expect("rows"), Some(1));
