@@ -1,6 +1,7 @@
 //! label_replace() and label_join(): they change labels and leave values alone.
 
 use masthead_store::labels::{LENGTH_MAX, METRIC_NAME};
+use masthead_store::regex::Captures;
 use masthead_store::{Labels, LabelsBuilder};
 
 use super::batch::Batch;
@@ -36,34 +37,70 @@ impl Operator for Relabel {
     fn next(&mut self, cx: &Context<'_>) -> Result<Option<Batch>, QueryError> {
         let mut batch = pull(&mut *self.input, cx)?;
         if let Some(batch) = &mut batch {
-            for (labels, drop_name) in batch.labels.iter_mut().zip(&mut batch.drop_name) {
-                if let Some((destination, value)) = value(&self.rule, labels) {
-                    if value.len() > LENGTH_MAX {
-                        return Err(too_long(destination, value.len()));
-                    }
-                    batch.held.grow((destination.len() + value.len()).saturating_sub(PAID))?;
-                    *labels = LabelsBuilder::new(labels).set(destination, &value).build();
-                    // A name that was given on purpose stays.
-                    *drop_name &= destination != METRIC_NAME;
+            let Batch { labels, drop_name, held, .. } = batch;
+            for (labels, drop_name) in labels.iter_mut().zip(drop_name) {
+                let Some(change) = Change::of(&self.rule, labels) else { continue };
+                let (destination, length) = (change.destination, change.length());
+                if length > LENGTH_MAX {
+                    return Err(too_long(destination, length));
                 }
+                held.grow((destination.len() + length).saturating_sub(PAID))?;
+                let value = change.value();
+                *labels = LabelsBuilder::new(labels).set(destination, &value).build();
+                // A name that was given on purpose stays.
+                *drop_name &= destination != METRIC_NAME;
             }
         }
         Ok(batch)
     }
 }
 
-/// Which label gets which value; None if nothing changes.
-fn value<'r>(rule: &'r Rule, labels: &Labels) -> Option<(&'r str, String)> {
-    match rule {
-        Rule::Replace { destination, replacement, source, regex } => {
-            let captures = regex.captures(labels.value(source))?;
-            let mut value = String::new();
-            captures.expand(replacement, &mut value);
-            Some((destination, value))
+/// Which label gets which value. A short question can ask for a value of any length, so it is not built before that is
+/// known.
+struct Change<'r, 'l> {
+    destination: &'r str,
+    value: Value<'r, 'l>,
+}
+
+enum Value<'r, 'l> {
+    Expanded { captures: Captures<'r, 'l>, replacement: &'r str },
+    Joined { values: Vec<&'l str>, separator: &'r str },
+}
+
+impl<'r, 'l> Change<'r, 'l> {
+    /// What `rule` does to `labels`; None if nothing.
+    fn of(rule: &'r Rule, labels: &'l Labels) -> Option<Self> {
+        Some(match rule {
+            Rule::Replace { destination, replacement, source, regex } => {
+                let captures = regex.captures(labels.value(source))?;
+                Self { destination, value: Value::Expanded { captures, replacement } }
+            }
+            Rule::Join { destination, separator, sources } => {
+                let values = sources.iter().map(|source| labels.value(source)).collect();
+                Self { destination, value: Value::Joined { values, separator } }
+            }
+        })
+    }
+
+    /// Bytes of the value.
+    fn length(&self) -> usize {
+        match &self.value {
+            Value::Expanded { captures, replacement } => captures.expanded_len(replacement),
+            Value::Joined { values, separator } => {
+                let separators = values.len().saturating_sub(1).saturating_mul(separator.len());
+                values.iter().fold(separators, |sum, value| sum.saturating_add(value.len()))
+            }
         }
-        Rule::Join { destination, separator, sources } => {
-            let values: Vec<&str> = sources.iter().map(|source| labels.value(source)).collect();
-            Some((destination, values.join(separator)))
+    }
+
+    fn value(&self) -> String {
+        match &self.value {
+            Value::Expanded { captures, replacement } => {
+                let mut value = String::new();
+                captures.expand(replacement, &mut value);
+                value
+            }
+            Value::Joined { values, separator } => values.join(separator),
         }
     }
 }

@@ -108,12 +108,24 @@ impl<'t> Captures<'_, 't> {
     /// longest run of letters, digits and underscores, `${name}` what the braces hold, `$$` is a dollar, a variable
     /// that names no group is empty, and a dollar that begins none of these stands for itself.
     pub fn expand(&self, template: &str, out: &mut String) {
+        self.pieces(template, |piece| out.push_str(piece));
+    }
+
+    /// How many bytes [`Captures::expand`] appends: a long text may stand in a template many times.
+    pub fn expanded_len(&self, template: &str) -> usize {
+        let mut length = 0_usize;
+        self.pieces(template, |piece| length = length.saturating_add(piece.len()));
+        length
+    }
+
+    /// Hands out what a template gives, piece by piece.
+    fn pieces(&self, template: &str, mut push: impl FnMut(&str)) {
         let mut rest = template;
         while let Some((before, after)) = rest.split_once('$') {
-            out.push_str(before);
+            push(before);
             rest = after;
             if let Some(behind) = rest.strip_prefix('$') {
-                out.push('$');
+                push("$");
                 rest = behind;
             } else if let Some((name, behind)) = variable(rest) {
                 rest = behind;
@@ -121,12 +133,12 @@ impl<'t> Captures<'_, 't> {
                     Some(index) => self.get(index),
                     None => self.name(name),
                 };
-                out.push_str(value.unwrap_or(""));
+                push(value.unwrap_or(""));
             } else {
-                out.push('$');
+                push("$");
             }
         }
-        out.push_str(rest);
+        push(rest);
     }
 }
 

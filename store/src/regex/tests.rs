@@ -35,6 +35,7 @@ fn check(row: &Row) -> Result<(), String> {
             let captures = regex.captures(input).ok_or("no match")?;
             let mut out = String::new();
             captures.expand(template, &mut out);
+            assert_eq!(captures.expanded_len(template), out.len(), "{template:?}");
             if out == row.out { Ok(()) } else { Err(format!("{template:?} gives {out:?}, not {:?}", row.out)) }
         }
     }
