@@ -9,7 +9,7 @@ use masthead_store::{Labels, Reservation};
 use super::Context;
 use crate::error::QueryError;
 
-/// Rows a batch, at most.
+/// Rows a batch, at most; what an operator adds to those of its input may come on top.
 pub const BATCH_ROWS: usize = 256;
 
 /// Marks a step without a float. It is Prometheus' stale marker: selectors drop stale samples, and arithmetic cannot make
@@ -38,7 +38,7 @@ pub struct Row {
 /// A histogram in a batch: row, step, histogram.
 pub type HistogramCell = (u32, u32, Arc<Histogram>);
 
-/// Up to [`BATCH_ROWS`] rows of one timeline, series-major: row i has `values[i * steps..][..steps]`.
+/// Rows of one timeline, series-major: row i has `values[i * steps..][..steps]`.
 #[derive(Debug)]
 pub struct Batch {
     /// Labels of the rows.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use masthead_store::{Grouping, Labels};
 
 /// Groups by order of first appearance: the key of groups, of joins, and of equal label sets.
-pub struct Groups {
+pub(super) struct Groups {
     grouping: Grouping,
     /// Ordinals by hash; more than one where hashes collide.
     by_hash: HashMap<u64, Vec<u32>>,
@@ -14,21 +14,16 @@ pub struct Groups {
 }
 
 /// Bytes that one group costs here, the labels apart.
-pub const GROUP_BYTES: usize = 96;
+pub(super) const GROUP_BYTES: usize = 96;
 
 impl Groups {
     /// No groups yet.
-    pub fn new(grouping: Grouping) -> Self {
+    pub(super) fn new(grouping: Grouping) -> Self {
         Self { grouping, by_hash: HashMap::new(), members: Vec::new() }
     }
 
-    /// Groups of wholly equal label sets.
-    pub fn of_equal() -> Self {
-        Self::new(Grouping::Without(Vec::new()))
-    }
-
     /// The ordinal of the group of `labels`, and whether it is new.
-    pub fn insert(&mut self, labels: &Labels) -> (usize, bool) {
+    pub(super) fn insert(&mut self, labels: &Labels) -> (usize, bool) {
         let ordinals = self.by_hash.entry(labels.hash_by(&self.grouping)).or_default();
         let found = ordinals.iter().find(|o| self.members[**o as usize].equal_by(labels, &self.grouping));
         if let Some(ordinal) = found {
@@ -41,25 +36,15 @@ impl Groups {
     }
 
     /// The ordinal of the group of `labels`, if there is one.
-    pub fn find(&self, labels: &Labels) -> Option<usize> {
+    pub(super) fn find(&self, labels: &Labels) -> Option<usize> {
         let ordinals = self.by_hash.get(&labels.hash_by(&self.grouping))?;
         let found = ordinals.iter().find(|o| self.members[**o as usize].equal_by(labels, &self.grouping));
         found.map(|ordinal| *ordinal as usize)
     }
 
-    /// Number of groups.
-    pub fn count(&self) -> usize {
-        self.members.len()
-    }
-
     /// The labels that make group `ordinal`.
-    pub fn labels(&self, ordinal: usize) -> Labels {
+    pub(super) fn labels(&self, ordinal: usize) -> Labels {
         self.members[ordinal].project(&self.grouping)
-    }
-
-    /// The labels of the first member of group `ordinal`.
-    pub fn member(&self, ordinal: usize) -> &Labels {
-        &self.members[ordinal]
     }
 }
 

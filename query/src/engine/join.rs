@@ -3,13 +3,13 @@
 //! The "one" side is held, the "many" side streams. Of two vectors matched one to one the right one is held. What Prometheus
 //! checks step by step over whole vectors (promql/engine.go, VectorBinop) is kept here as sets of steps.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, btree_map};
 use std::sync::Arc;
 
 use masthead_store::histogram::Histogram;
 use masthead_store::{Grouping, Labels, LabelsBuilder, Reservation};
 
-use super::arithmetic::{Finding, Findings, Operand, Operation, of_histograms, operation};
+use super::arithmetic::{Operand, Operation, Remark, Remarks, of_histograms, operation};
 use super::batch::{ABSENT, Batch, Row, collect, is_absent, row_bytes};
 use super::duplicates::same_labelset;
 use super::groups::{GROUP_BYTES, Groups};
@@ -58,23 +58,30 @@ struct Rule {
 /// The held side, and what has been matched.
 struct State {
     groups: Groups,
-    /// Rows of the "one" side.
-    rows: Vec<Arc<Row>>,
+    /// Rows of the "one" side, those joined that give their partners the same labels.
+    pieces: Vec<Arc<Piece>>,
     matches: Vec<Match>,
-    /// Per step with two rows of one match group on the "one" side: these rows.
-    conflicts: BTreeMap<usize, (usize, usize)>,
+    /// Per step with two rows of one match group on the "one" side: their labels.
+    conflicts: BTreeMap<usize, (Labels, Labels)>,
     /// The first step at which the "many" side met two such rows: nothing counts any more but the error.
     met: Option<usize>,
     /// Many to one: result labels, their match group, and the steps that have them.
     results: HashMap<Labels, (usize, StepSet)>,
     held: Reservation,
-    findings: Findings,
+    remarks: Remarks,
+}
+
+/// What one match group has on the "one" side under the labels that are included. No other piece of the group has a sample at
+/// its steps.
+struct Piece {
+    row: Row,
+    present: StepSet,
 }
 
 /// One match group.
 struct Match {
-    /// Its rows on the "one" side.
-    rows: Vec<usize>,
+    /// Its pieces on the "one" side.
+    pieces: Vec<usize>,
     /// Steps at which the "one" side has it.
     present: StepSet,
     /// Steps at which a pair was computed.
@@ -109,7 +116,7 @@ impl Operator for Join {
                 row.values.iter().filter(|value| !is_absent(**value)).count() + histograms.sum::<usize>()
             };
             self.loaded.insert(cx.samples.begin()).grow(rows.iter().map(points).sum())?;
-            self.state = Some(State::new(&self.rule, rows, held, self.steps)?);
+            self.state = Some(State::new(&self.rule, rows, held, cx)?);
         }
         let Some(state) = &mut self.state else { return Ok(None) };
         let mut out = Batch::with_rows(0, self.steps, cx)?;
@@ -126,10 +133,10 @@ impl Operator for Join {
                 None => {
                     self.finished = true;
                     if let Some(pair) = state.met.and_then(|step| state.conflicts.get(&step)) {
-                        return Err(state.duplicate(&self.rule, *pair));
+                        return Err(duplicate(&self.rule, pair));
                     }
                     state.fill_many(&self.rule, &mut out)?;
-                    state.findings.report(self.rule.node.op, self.rule.node.place, cx);
+                    state.remarks.report(self.rule.node.op, self.rule.node.place, cx);
                 }
             }
         }
@@ -138,44 +145,55 @@ impl Operator for Join {
 }
 
 impl State {
-    fn new(rule: &Rule, rows: Vec<Row>, mut held: Reservation, steps: usize) -> Result<Self, QueryError> {
+    fn new(rule: &Rule, rows: Vec<Row>, mut held: Reservation, cx: &Context<'_>) -> Result<Self, QueryError> {
         let mut groups = Groups::new(rule.grouping.clone());
-        let mut matches: Vec<Match> = Vec::new();
+        let mut parts = Groups::new(rule.parts());
+        let (mut matches, mut pieces): (Vec<Match>, Vec<Piece>) = Default::default();
+        // By group: labels and steps of its rows.
+        let mut members: Vec<Vec<(Labels, StepSet)>> = Vec::new();
         let mut conflicts = BTreeMap::new();
-        for (index, row) in rows.iter().enumerate() {
+        for row in rows {
+            cx.check()?;
+            let steps = row.values.len();
             let (group, new) = groups.insert(&row.labels);
             if new {
                 held.grow(Match::size_bytes(steps))?;
                 matches.push(Match::new(steps));
+                members.push(Vec::new());
             }
-            let found = &mut matches[group];
-            let present = StepSet::present(row);
+            let (found, members) = (&mut matches[group], &mut members[group]);
+            let present = StepSet::present(&row);
             if found.present.overlaps(&present) {
                 for step in (0..steps).filter(|step| found.present.contains(*step) && present.contains(*step)) {
-                    let holds = |other: &&usize| Side::of(&rows[**other]).at(step).is_some();
-                    let earlier = found.rows.iter().find(holds).copied().unwrap_or(index);
-                    conflicts.entry(step).or_insert((earlier, index));
+                    if let btree_map::Entry::Vacant(conflict) = conflicts.entry(step)
+                        && let Some((earlier, _)) = members.iter().find(|(_, present)| present.contains(step))
+                    {
+                        conflict.insert((earlier.clone(), row.labels.clone()));
+                    }
                 }
             }
             found.present.add(&present);
-            found.rows.push(index);
+            held.grow(StepSet::size_bytes(steps) + size_of::<(Labels, StepSet)>())?;
+            members.push((row.labels.clone(), present.clone()));
+            let (part, new) = parts.insert(&row.labels);
+            if new {
+                held.grow(StepSet::size_bytes(steps) + GROUP_BYTES)?;
+                found.pieces.push(part);
+                pieces.push(Piece { row, present });
+            } else {
+                pieces[part].add(row, &present);
+            }
         }
-        let rows = rows.into_iter().map(Arc::new).collect();
-        let state = Self {
-            groups,
-            rows,
-            matches,
-            conflicts,
-            met: None,
-            results: HashMap::new(),
-            held,
-            findings: Findings::default(),
-        };
+        for piece in &mut pieces {
+            piece.row.histograms.sort_by_key(|(step, _)| *step);
+        }
         let fills = rule.node.matching.fill_left.is_some() || rule.node.matching.fill_right.is_some();
-        match state.conflicts.values().next() {
-            Some(pair) if fills => Err(state.duplicate(rule, *pair)),
-            _ => Ok(state),
+        if fills && let Some(pair) = conflicts.values().next() {
+            return Err(duplicate(rule, pair));
         }
+        let pieces = pieces.into_iter().map(Arc::new).collect();
+        let (results, remarks) = (HashMap::new(), Remarks::default());
+        Ok(Self { groups, pieces, matches, conflicts, met: None, results, held, remarks })
     }
 
     /// One row of the "many" side against its match group.
@@ -199,9 +217,11 @@ impl State {
                 self.groups.insert(many.labels).0
             }
         };
-        for at in 0..self.matches[group].rows.len() {
-            let one = Arc::clone(&self.rows[self.matches[group].rows[at]]);
-            self.compute(rule, many, Side::of(&one), group, out)?;
+        for at in 0..self.matches[group].pieces.len() {
+            let one = Arc::clone(&self.pieces[self.matches[group].pieces[at]]);
+            if many.meets(&one.present) {
+                self.compute(rule, many, Side::of(&one.row), group, out)?;
+            }
         }
         if let Some(fill) = fill {
             let filled = self.matches[group].present.filled(steps, fill);
@@ -214,12 +234,13 @@ impl State {
     /// Rows of the "one" side that found no partner, against the fill value of the other side.
     fn fill_many(&mut self, rule: &Rule, out: &mut Batch) -> Result<(), QueryError> {
         let Some(fill) = rule.node.matching.fill_left else { return Ok(()) };
-        for one in std::mem::take(&mut self.rows) {
+        for one in std::mem::take(&mut self.pieces) {
+            let one = &one.row;
             let many = one.labels.project(&rule.grouping);
             let Some(group) = self.groups.find(&one.labels) else { continue };
             let filled = self.matches[group].matched.filled(one.values.len(), fill);
             let many = Side { labels: &many, floats: &filled, histograms: &[] };
-            self.compute(rule, many, Side::of(&one), group, out)?;
+            self.compute(rule, many, Side::of(one), group, out)?;
         }
         Ok(())
     }
@@ -245,7 +266,7 @@ impl State {
                 Operation::Comparison(holds) if holds(&left, &right) => left,
                 Operation::Comparison(_) => ABSENT,
                 Operation::Trim(_) | Operation::Set => {
-                    self.findings.note(step, Finding::FLOATS);
+                    self.remarks.note(step, Remark::FLOATS);
                     continue;
                 }
             };
@@ -256,7 +277,7 @@ impl State {
             return Ok(());
         }
         let labels = rule.labels(many.labels, one.labels);
-        self.mark(rule, &labels, group, &met)?;
+        self.mark(rule, &labels, group, (&met, steps))?;
         if !histograms.is_empty() || values.iter().any(|value| !is_absent(*value)) {
             out.held.grow(row_bytes(steps) + labels.size_bytes())?;
             out.push(labels, rule.node.return_bool && rule.node.delayed_names, &values);
@@ -287,14 +308,14 @@ impl State {
             let (left, right) = if rule.swapped { (one, many) } else { (many, one) };
             let outcome = match of_histograms(rule.node.op, left, right) {
                 Ok(outcome) => outcome,
-                Err(finding) => {
-                    self.findings.note(step, finding);
+                Err(remark) => {
+                    self.remarks.note(step, remark);
                     continue;
                 }
             };
             met.insert(step);
-            if let Some(finding) = outcome.finding {
-                self.findings.note(step, finding);
+            if let Some(remark) = outcome.remark {
+                self.remarks.note(step, remark);
             }
             if rule.node.return_bool {
                 *value = f64::from(u8::from(outcome.histogram.is_some()));
@@ -306,7 +327,13 @@ impl State {
     }
 
     /// Remembers that a pair was computed, and refuses a second one of the same result.
-    fn mark(&mut self, rule: &Rule, labels: &Labels, group: usize, met: &StepSet) -> Result<(), QueryError> {
+    fn mark(
+        &mut self,
+        rule: &Rule,
+        labels: &Labels,
+        group: usize,
+        (met, steps): (&StepSet, usize),
+    ) -> Result<(), QueryError> {
         let matched = &mut self.matches[group].matched;
         if rule.one_to_one {
             if matched.overlaps(met) {
@@ -329,22 +356,37 @@ impl State {
                 Ok(())
             }
             None => {
-                self.held.grow(met.size_in_bytes() + labels.size_bytes() + GROUP_BYTES)?;
+                self.held.grow(StepSet::size_bytes(steps) + labels.size_bytes() + GROUP_BYTES)?;
                 self.results.insert(labels.clone(), (group, met.clone()));
                 Ok(())
             }
         }
     }
+}
 
-    fn duplicate(&self, rule: &Rule, pair: (usize, usize)) -> QueryError {
-        let [a, b] = [pair.0, pair.1].map(|row| self.rows[row].labels.to_string());
-        let (first, second) = if a <= b { (a, b) } else { (b, a) };
-        let group = self.rows[pair.1].labels.project(&rule.grouping);
-        let side = if rule.swapped { "left" } else { "right" };
-        QueryError::Execution(format!(
-            "found duplicate series for the match group {group} on the {side} hand-side of the operation: [{first}, \
-             {second}];many-to-many matching not allowed: matching labels must be unique on one side"
-        ))
+/// Two series of one match group at one step of the "one" side.
+fn duplicate(rule: &Rule, (earlier, later): &(Labels, Labels)) -> QueryError {
+    let [a, b] = [earlier, later].map(Labels::to_string);
+    let (first, second) = if a <= b { (a, b) } else { (b, a) };
+    let group = later.project(&rule.grouping);
+    let side = if rule.swapped { "left" } else { "right" };
+    QueryError::Execution(format!(
+        "found duplicate series for the match group {group} on the {side} hand-side of the operation: [{first}, \
+         {second}];many-to-many matching not allowed: matching labels must be unique on one side"
+    ))
+}
+
+impl Piece {
+    /// Adds a row of the same labels, but for those that count neither here nor there. Where both have samples the error
+    /// counts alone.
+    fn add(&mut self, row: Row, present: &StepSet) {
+        for (have, value) in self.row.values.iter_mut().zip(row.values) {
+            if is_absent(*have) {
+                *have = value;
+            }
+        }
+        self.row.histograms.extend(row.histograms);
+        self.present.add(present);
     }
 }
 
@@ -361,6 +403,11 @@ impl<'a> Side<'a> {
         Self { labels: &row.labels, floats: &row.values, histograms: &row.histograms }
     }
 
+    /// Whether it may have a sample at one of some steps; histograms are not looked at.
+    fn meets(&self, steps: &StepSet) -> bool {
+        !self.histograms.is_empty() || self.floats.iter().enumerate().any(|(i, v)| !is_absent(*v) && steps.contains(i))
+    }
+
     fn at(&self, step: usize) -> Option<Operand<'a>> {
         let float = self.floats[step];
         if !is_absent(float) {
@@ -373,7 +420,7 @@ impl<'a> Side<'a> {
 
 impl Match {
     fn new(steps: usize) -> Self {
-        Self { rows: Vec::new(), present: StepSet::new(steps), matched: StepSet::new(steps) }
+        Self { pieces: Vec::new(), present: StepSet::new(steps), matched: StepSet::new(steps) }
     }
 
     fn size_bytes(steps: usize) -> usize {
@@ -382,6 +429,18 @@ impl Match {
 }
 
 impl Rule {
+    /// By what rows of the "one" side differ to their partners: the match group and what is included.
+    fn parts(&self) -> Grouping {
+        let include = &self.node.matching.include;
+        match self.grouping.clone() {
+            Grouping::By(names) => Grouping::By(names.into_iter().chain(include.iter().cloned()).collect()),
+            Grouping::Without(mut names) => {
+                names.retain(|name| !include.contains(name));
+                Grouping::Without(names)
+            }
+        }
+    }
+
     /// Labels of a result (promql/engine.go, resultMetric).
     fn labels(&self, many: &Labels, one: &Labels) -> Labels {
         let matching = &self.node.matching;

@@ -16,7 +16,8 @@ mod classic_histogram;
 mod count_values;
 mod duplicates;
 mod go_sort;
-pub mod groups;
+mod groups;
+mod histogram_sum;
 mod info;
 mod inputs;
 mod instant_functions;
@@ -34,10 +35,11 @@ mod set_operators;
 mod sort;
 mod statistics;
 mod step_invariant;
-pub mod steps;
+mod steps;
 mod subquery;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod time_functions;
 
 use std::sync::Arc;
@@ -60,7 +62,7 @@ pub trait Input: Send {
 
 /// A step of an evaluation that gives rows.
 pub trait Operator: Send {
-    /// The next rows: at least one, at most [`batch::BATCH_ROWS`]; None at the end, and only there. Rows without any sample
+    /// The next rows: at least one, about [`batch::BATCH_ROWS`] at most; None at the end, and only there. Rows without any sample
     /// may be among them. The order is the same for any number of threads.
     fn next(&mut self, cx: &Context<'_>) -> Result<Option<batch::Batch>, QueryError>;
 }

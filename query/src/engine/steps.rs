@@ -4,28 +4,23 @@ use super::batch::{ABSENT, Batch, Row, is_absent};
 
 /// Which of some steps are in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StepSet {
+pub(super) struct StepSet {
     words: Box<[u64]>,
 }
 
 impl StepSet {
     /// Bytes that a set over `steps` costs.
-    pub fn size_bytes(steps: usize) -> usize {
+    pub(super) fn size_bytes(steps: usize) -> usize {
         steps.div_ceil(64) * 8 + 16
     }
 
-    /// Bytes that this set costs.
-    pub fn size_in_bytes(&self) -> usize {
-        self.words.len() * 8 + 16
-    }
-
     /// The empty set over `steps`.
-    pub fn new(steps: usize) -> Self {
+    pub(super) fn new(steps: usize) -> Self {
         Self { words: vec![0; steps.div_ceil(64)].into_boxed_slice() }
     }
 
     /// The steps at which a row has a sample.
-    pub fn present(row: &Row) -> Self {
+    pub(super) fn present(row: &Row) -> Self {
         let mut set = Self::new(row.values.len());
         set.add_floats(&row.values);
         row.histograms.iter().for_each(|(step, _)| _ = set.insert(*step as usize));
@@ -33,7 +28,7 @@ impl StepSet {
     }
 
     /// Adds the steps at which row `i` of a batch has a sample.
-    pub fn add_present(&mut self, batch: &Batch, i: usize) {
+    pub(super) fn add_present(&mut self, batch: &Batch, i: usize) {
         self.add_floats(batch.row(i));
         batch.histograms_of(i).iter().for_each(|(_, step, _)| _ = self.insert(*step as usize));
     }
@@ -47,7 +42,7 @@ impl StepSet {
     }
 
     /// Adds a step; whether it was not in before.
-    pub fn insert(&mut self, step: usize) -> bool {
+    pub(super) fn insert(&mut self, step: usize) -> bool {
         let (word, bit) = (step / 64, 1 << (step % 64));
         let new = self.words[word] & bit == 0;
         self.words[word] |= bit;
@@ -55,29 +50,29 @@ impl StepSet {
     }
 
     /// Whether a step is in.
-    pub fn contains(&self, step: usize) -> bool {
+    pub(super) fn contains(&self, step: usize) -> bool {
         self.words[step / 64] & (1 << (step % 64)) != 0
     }
 
     /// Whether the sets share a step.
-    pub fn overlaps(&self, other: &StepSet) -> bool {
+    pub(super) fn overlaps(&self, other: &StepSet) -> bool {
         self.words.iter().zip(&other.words).any(|(a, b)| a & b != 0)
     }
 
     /// Adds all steps of `other`.
-    pub fn add(&mut self, other: &StepSet) {
+    pub(super) fn add(&mut self, other: &StepSet) {
         for (a, b) in self.words.iter_mut().zip(&other.words) {
             *a |= b;
         }
     }
 
     /// A row of `steps` with `value` at the steps that are not in.
-    pub fn filled(&self, steps: usize, value: f64) -> Vec<f64> {
+    pub(super) fn filled(&self, steps: usize, value: f64) -> Vec<f64> {
         (0..steps).map(|step| if self.contains(step) { ABSENT } else { value }).collect()
     }
 
     /// Whether no step is in.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.words.iter().all(|word| *word == 0)
     }
 }
