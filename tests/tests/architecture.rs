@@ -21,7 +21,7 @@ const PARALLEL: &[&str] = &["query/src/engine/mod.rs", "query/src/engine/scan", 
 
 /// What of the syntax tree is vocabulary that plan and engine share. The tree itself ends in `plan`.
 const VOCABULARY: &[&str] =
-    &["AggregateOp", "BinaryOp", "Cardinality", "Matching", "RangeExtension", "Span", "UnaryOp", "ValueType"];
+    &["AggregateOp", "BinaryOp", "Cardinality", "Matching", "RangeExtension", "Span", "UnaryOp"];
 
 /// The modules of the scan from the ground up; each may name those before it.
 const SCAN: &[&str] = &[

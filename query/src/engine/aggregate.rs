@@ -13,6 +13,7 @@ use masthead_store::Reservation;
 
 use super::batch::{ABSENT, Batch, Drain, Row, is_absent, row_bytes};
 use super::groups::{GROUP_BYTES, Groups};
+use super::texts::histogram_ignored;
 use super::{Context, Operator, Source, kahan, pull};
 use crate::annotations::{Place, Severity};
 use crate::error::QueryError;
@@ -52,7 +53,7 @@ enum Histograms {
 }
 
 /// An accumulator of one group at one step.
-trait Cell: Copy + Send + 'static {
+trait Accumulator: Copy + Send + 'static {
     /// Before the first value.
     const EMPTY: Self;
     /// What becomes of native histograms.
@@ -80,7 +81,7 @@ struct Fold<C> {
     results: Option<Drain>,
 }
 
-impl<C: Cell> Fold<C> {
+impl<C: Accumulator> Fold<C> {
     fn source(node: &Aggregate, input: Source, steps: usize) -> Source {
         Box::new(Self {
             op: node.op,
@@ -148,7 +149,8 @@ impl<C: Cell> Fold<C> {
         let cells = std::mem::take(&mut self.cells);
         let mut rows = Vec::with_capacity(cells.len());
         for (group, cells) in cells.into_iter().enumerate() {
-            let mut values: Vec<f64> = cells.iter().map(Cell::result).collect();
+            cx.check()?;
+            let mut values: Vec<f64> = cells.iter().map(Accumulator::result).collect();
             let mut histograms = Vec::new();
             for (step, histogram) in self.totals.results(group, cx) {
                 values[step as usize] = ABSENT;
@@ -164,12 +166,7 @@ impl<C: Cell> Fold<C> {
     }
 }
 
-/// Words about an aggregation that leaves histograms out (util/annotations/annotations.go).
-pub(super) fn histogram_ignored(op: AggregateOp) -> String {
-    format!("PromQL info: ignored histogram in {} aggregation", op.as_str())
-}
-
-impl<C: Cell> Operator for Fold<C> {
+impl<C: Accumulator> Operator for Fold<C> {
     fn next(&mut self, cx: &Context<'_>) -> Result<Option<Batch>, QueryError> {
         if let Some(mut input) = self.input.take() {
             let mut held = cx.budget.reserve("groups of an aggregation", 0)?;
@@ -188,7 +185,7 @@ struct Sum {
     compensation: f64,
 }
 
-impl Cell for Sum {
+impl Accumulator for Sum {
     const EMPTY: Self = Self { sum: ABSENT, compensation: 0.0 };
     const HISTOGRAMS: Histograms = Histograms::Sum;
 
@@ -217,7 +214,7 @@ struct Mean {
     incremental: bool,
 }
 
-impl Cell for Mean {
+impl Accumulator for Mean {
     const EMPTY: Self = Self { sum: 0.0, compensation: 0.0, count: 0.0, incremental: false };
     const HISTOGRAMS: Histograms = Histograms::Mean;
 
@@ -261,7 +258,7 @@ impl Cell for Mean {
 #[derive(Clone, Copy)]
 struct Extreme<const MAX: bool>(f64);
 
-impl<const MAX: bool> Cell for Extreme<MAX> {
+impl<const MAX: bool> Accumulator for Extreme<MAX> {
     const EMPTY: Self = Self(ABSENT);
     const HISTOGRAMS: Histograms = Histograms::Ignore;
 
@@ -282,7 +279,7 @@ impl<const MAX: bool> Cell for Extreme<MAX> {
 #[derive(Clone, Copy)]
 struct Count(f64);
 
-impl Cell for Count {
+impl Accumulator for Count {
     const EMPTY: Self = Self(0.0);
     const HISTOGRAMS: Histograms = Histograms::Count;
 
@@ -299,7 +296,7 @@ impl Cell for Count {
 #[derive(Clone, Copy)]
 struct One(f64);
 
-impl Cell for One {
+impl Accumulator for One {
     const EMPTY: Self = Self(ABSENT);
     const HISTOGRAMS: Histograms = Histograms::Count;
 
@@ -321,7 +318,7 @@ struct Spread<const ROOT: bool> {
     squares: f64,
 }
 
-impl<const ROOT: bool> Cell for Spread<ROOT> {
+impl<const ROOT: bool> Accumulator for Spread<ROOT> {
     const EMPTY: Self = Self { count: 0.0, mean: 0.0, squares: 0.0 };
     const HISTOGRAMS: Histograms = Histograms::Ignore;
 

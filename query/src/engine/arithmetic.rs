@@ -5,6 +5,7 @@ use std::sync::Arc;
 use masthead_store::histogram::{CounterResetHint, Histogram, Trim};
 
 use super::Context;
+use super::texts::{bounds_reconciled, resets_collide};
 use crate::annotations::{Place, Severity};
 use crate::go_math;
 use crate::promql::ast::BinaryOp;
@@ -61,12 +62,12 @@ pub(super) struct Outcome {
     /// The result; None where a comparison does not hold.
     pub(super) histogram: Option<Arc<Histogram>>,
     /// What there is to tell.
-    pub(super) finding: Option<Finding>,
+    pub(super) remark: Option<Remark>,
 }
 
 /// What an operator has to tell about one pair of samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Finding {
+pub(super) enum Remark {
     /// The operator does not go with these kinds: left and right.
     Kinds(&'static str, &'static str),
     /// Exponential buckets met custom bounds.
@@ -79,7 +80,7 @@ pub(super) enum Finding {
 
 /// What `op` gives for two samples of which one at least is a histogram. An error means no result. (vectorElemBinop in
 /// promql/engine.go.)
-pub(super) fn of_histograms(op: BinaryOp, left: Operand<'_>, right: Operand<'_>) -> Result<Outcome, Finding> {
+pub(super) fn of_histograms(op: BinaryOp, left: Operand<'_>, right: Operand<'_>) -> Result<Outcome, Remark> {
     use Operand::{Float, Histogram};
     match (left, op, right) {
         (Histogram(a), BinaryOp::Add | BinaryOp::Sub, Histogram(b)) => combined(op, a, b),
@@ -97,36 +98,36 @@ pub(super) fn of_histograms(op: BinaryOp, left: Operand<'_>, right: Operand<'_>)
         })),
         (Histogram(of), BinaryOp::TrimUpper, Float(at)) => Ok(changed(of, |of| of.trim(at, Trim::Upper))),
         (Histogram(of), BinaryOp::TrimLower, Float(at)) => Ok(changed(of, |of| of.trim(at, Trim::Lower))),
-        _ => Err(Finding::Kinds(left.kind(), right.kind())),
+        _ => Err(Remark::Kinds(left.kind(), right.kind())),
     }
 }
 
-fn combined(op: BinaryOp, a: &Histogram, b: &Histogram) -> Result<Outcome, Finding> {
+fn combined(op: BinaryOp, a: &Histogram, b: &Histogram) -> Result<Outcome, Remark> {
     let mut result = a.clone();
     let (done, what) = match op {
         BinaryOp::Sub => (result.sub(b), "subtraction"),
         _ => (result.add(b), "addition"),
     };
-    let done = done.map_err(|_| Finding::Layouts)?;
+    let done = done.map_err(|_| Remark::Layouts)?;
     // Upstream drops the result with this warning, though it has one.
     if done.reset_collision {
-        return Err(Finding::Resets(what));
+        return Err(Remark::Resets(what));
     }
     if op == BinaryOp::Sub {
         result.counter_reset_hint = CounterResetHint::Gauge;
     }
     result.compact(0);
-    Ok(Outcome { histogram: Some(Arc::new(result)), finding: done.bounds_reconciled.then_some(Finding::Bounds(what)) })
+    Ok(Outcome { histogram: Some(Arc::new(result)), remark: done.bounds_reconciled.then_some(Remark::Bounds(what)) })
 }
 
 fn kept_if(holds: bool, histogram: &Arc<Histogram>) -> Outcome {
-    Outcome { histogram: holds.then(|| Arc::clone(histogram)), finding: None }
+    Outcome { histogram: holds.then(|| Arc::clone(histogram)), remark: None }
 }
 
 fn changed(of: &Histogram, change: impl FnOnce(&mut Histogram)) -> Outcome {
     let mut result = of.clone();
     change(&mut result);
-    Outcome { histogram: Some(Arc::new(result)), finding: None }
+    Outcome { histogram: Some(Arc::new(result)), remark: None }
 }
 
 impl Operand<'_> {
@@ -140,7 +141,7 @@ impl Operand<'_> {
 
 const FLOAT: &str = "float";
 
-impl Finding {
+impl Remark {
     /// A trim operator met two floats.
     pub(super) const FLOATS: Self = Self::Kinds(FLOAT, FLOAT);
 
@@ -155,38 +156,34 @@ impl Finding {
                 let text = "incompatible bucket layout encountered for binary operator";
                 (Severity::Warning, format!("PromQL warning: {text} {op}"))
             }
-            Self::Resets(what) => {
-                (Severity::Warning, format!("PromQL warning: conflicting counter resets during histogram {what}"))
-            }
-            Self::Bounds(what) => {
-                (Severity::Info, format!("PromQL info: mismatched custom buckets were reconciled during {what}"))
-            }
+            Self::Resets(what) => (Severity::Warning, resets_collide(what)),
+            Self::Bounds(what) => (Severity::Info, bounds_reconciled(what)),
         }
     }
 }
 
-/// The findings of one operator. At each step only the last one is told, as upstream.
+/// The remarks of one operator. At each step only the last one is told, as upstream.
 #[derive(Debug, Default)]
-pub(super) struct Findings {
-    last: Vec<Option<Finding>>,
+pub(super) struct Remarks {
+    last: Vec<Option<Remark>>,
 }
 
-impl Findings {
-    /// Notes a finding about a step.
-    pub(super) fn note(&mut self, step: usize, finding: Finding) {
+impl Remarks {
+    /// Notes a remark about a step.
+    pub(super) fn note(&mut self, step: usize, remark: Remark) {
         if self.last.len() <= step {
             self.last.resize(step + 1, None);
         }
-        self.last[step] = Some(finding);
+        self.last[step] = Some(remark);
     }
 
     /// Tells what was found, and forgets it.
     pub(super) fn report(&mut self, op: BinaryOp, place: Place, cx: &Context<'_>) {
-        let mut told: Vec<Finding> = Vec::new();
-        for finding in std::mem::take(&mut self.last).into_iter().flatten() {
-            if !told.contains(&finding) {
-                told.push(finding);
-                let (severity, text) = finding.text(op);
+        let mut told: Vec<Remark> = Vec::new();
+        for remark in std::mem::take(&mut self.last).into_iter().flatten() {
+            if !told.contains(&remark) {
+                told.push(remark);
+                let (severity, text) = remark.text(op);
                 cx.annotations.add(severity, text, place);
             }
         }
@@ -223,7 +220,7 @@ mod tests {
         let (four, two) = (histogram(4.0, CounterResetHint::Reset), histogram(2.0, CounterResetHint::Unknown));
         let of = |op, left, right| match of_histograms(op, left, right) {
             Ok(Outcome { histogram, .. }) => histogram.map_or("-".into(), |h| h.count.to_string()),
-            Err(finding) => finding.text(op).1.rsplit_once(": ").expect("kinds").1.to_owned(),
+            Err(remark) => remark.text(op).1.rsplit_once(": ").expect("kinds").1.to_owned(),
         };
         let (float, a, b) = (Operand::Float(2.0), Operand::Histogram(&four), Operand::Histogram(&two));
         let rows = [
@@ -242,15 +239,15 @@ mod tests {
             assert_eq!([of(op, float, a), of(op, a, float), of(op, a, b)], [float_left, float_right, both], "{op:?}");
         }
         let not = histogram(1.0, CounterResetHint::NotReset);
-        assert_eq!(of_histograms(BinaryOp::Add, a, Operand::Histogram(&not)), Err(Finding::Resets("addition")));
+        assert_eq!(of_histograms(BinaryOp::Add, a, Operand::Histogram(&not)), Err(Remark::Resets("addition")));
     }
 
     #[test]
-    fn the_last_finding_of_a_step_is_told() {
-        let mut findings = Findings::default();
-        findings.note(2, Finding::FLOATS);
-        findings.note(2, Finding::Layouts);
-        findings.note(0, Finding::Bounds("addition"));
-        assert_eq!(findings.last, [Some(Finding::Bounds("addition")), None, Some(Finding::Layouts)]);
+    fn the_last_remark_of_a_step_is_told() {
+        let mut remarks = Remarks::default();
+        remarks.note(2, Remark::FLOATS);
+        remarks.note(2, Remark::Layouts);
+        remarks.note(0, Remark::Bounds("addition"));
+        assert_eq!(remarks.last, [Some(Remark::Bounds("addition")), None, Some(Remark::Layouts)]);
     }
 }

@@ -1,7 +1,5 @@
 //! Quantiles of values.
 
-use crate::go_float;
-
 /// The quantile `q` of `values` (at least one), which get sorted, NaN first (promql/quantile.go, quantile).
 pub(super) fn quantile(q: f64, values: &mut [f64]) -> f64 {
     if q.is_nan() || values.is_empty() {
@@ -20,11 +18,6 @@ pub(super) fn quantile(q: f64, values: &mut [f64]) -> f64 {
     let weight = rank - lower;
     let lower = (lower as usize).min(last);
     values[lower] * (1.0 - weight) + values[(lower + 1).min(last)] * weight
-}
-
-/// The warning about a quantile outside of 0..=1.
-pub(super) fn invalid_quantile(value: f64) -> String {
-    format!("PromQL warning: quantile value should be between 0 and 1, got {}", go_float::shortest(value))
 }
 
 #[cfg(test)]

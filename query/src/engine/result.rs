@@ -5,11 +5,13 @@ use masthead_store::{Labels, Samples};
 use super::batch::{Row, collect};
 use super::duplicates::merge;
 use super::inputs::Inputs;
+use super::statistics::Level;
 use super::{Context, Input, Value, build, scalar_values, scan, subquery};
 use crate::error::QueryError;
 use crate::plan::node::Plan;
 use crate::plan::{METADATA_LABELS, Planned, ScanFunction};
-use crate::promql::ast::{AggregateOp, BinaryOp, Cardinality, ValueType};
+use crate::promql::ast::{AggregateOp, BinaryOp, Cardinality};
+use crate::promql::functions::ValueType;
 
 /// Evaluates a plan. `inputs[i]` feeds select i of the plan.
 ///
@@ -27,7 +29,7 @@ pub fn evaluate(planned: &Planned, inputs: Vec<Box<dyn Input>>, cx: &Context<'_>
         Plan::Raw(range) => return Ok(Value::Matrix(raw(range, planned, &mut inputs, cx)?)),
         _ => {}
     }
-    let mut root = build::build(&planned.root, planned.timeline, &mut inputs)?;
+    let mut root = build::build(&planned.root, &Level::of_query(planned.timeline), &mut inputs)?;
     if planned.value_type == ValueType::Scalar {
         return Ok(Value::Scalar(scalar_values(&mut *root, cx)?.0));
     }
@@ -88,7 +90,8 @@ fn raw(
         Plan::Scan(node) => scan::raw(inputs.take(node.select)?, &node.spec, cx)?,
         Plan::Subquery(node) => {
             debug_assert_eq!(node.spec.function, ScanFunction::Raw);
-            let mut input = build::build(&node.input, node.grid, inputs)?;
+            let level = Level::subquery(&Level::of_query(planned.timeline), node.grid, &node.spec);
+            let mut input = build::build(&node.input, &level, inputs)?;
             let (mut rows, _held) = collect(&mut *input, cx, "rows of the result")?;
             if planned.delayed_name_removal {
                 let marked = rows.iter_mut().filter(|row| row.drop_name);

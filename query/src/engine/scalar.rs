@@ -5,7 +5,7 @@ use std::sync::Arc;
 use masthead_store::histogram::Histogram;
 use masthead_store::{Labels, Reservation};
 
-use super::arithmetic::{Finding, Findings, Operand, Operation, Outcome, of_histograms, operation};
+use super::arithmetic::{Operand, Operation, Outcome, Remark, Remarks, of_histograms, operation};
 use super::batch::{ABSENT, Batch, histogram_bytes, is_absent, row_bytes};
 use super::{Context, Operator, Source, pull, scalar_values};
 use crate::error::QueryError;
@@ -108,13 +108,13 @@ pub(super) struct VectorScalar {
     vector: Source,
     scalar: Source,
     values: Option<(Vec<f64>, Reservation)>,
-    findings: Findings,
+    remarks: Remarks,
 }
 
 impl VectorScalar {
     /// Applies `node` to the rows of `vector`.
     pub(super) fn new(node: &crate::plan::node::VectorScalar, vector: Source, scalar: Source) -> Self {
-        Self { node: node.clone(), vector, scalar, values: None, findings: Findings::default() }
+        Self { node: node.clone(), vector, scalar, values: None, remarks: Remarks::default() }
     }
 }
 
@@ -125,14 +125,14 @@ impl Operator for VectorScalar {
             None => self.values.insert(scalar_values(&mut *self.scalar, cx)?),
         };
         let Some(mut batch) = pull(&mut *self.vector, cx)? else {
-            self.findings.report(self.node.op, self.node.place, cx);
+            self.remarks.report(self.node.op, self.node.place, cx);
             return Ok(None);
         };
         let operation = operation(self.node.op);
         let mut histograms = batch.take_histograms();
         for i in 0..batch.len() {
-            apply(operation, &self.node, batch.row_mut(i), scalar, &mut self.findings);
-            apply_to_histograms(&self.node, (i, histograms.of(i)), scalar, &mut batch, &mut self.findings)?;
+            apply(operation, &self.node, batch.row_mut(i), scalar, &mut self.remarks);
+            apply_to_histograms(&self.node, (i, histograms.of(i)), scalar, &mut batch, &mut self.remarks)?;
         }
         super::rename(&mut batch, self.node.names);
         Ok(Some(batch))
@@ -145,7 +145,7 @@ fn apply(
     node: &crate::plan::node::VectorScalar,
     row: &mut [f64],
     scalar: &[f64],
-    findings: &mut Findings,
+    remarks: &mut Remarks,
 ) {
     let cells = row.iter_mut().zip(scalar).filter(|(cell, _)| !is_absent(**cell));
     match operation {
@@ -164,7 +164,7 @@ fn apply(
         Operation::Trim(_) => {
             for (step, cell) in row.iter_mut().enumerate().filter(|(_, cell)| !is_absent(**cell)) {
                 *cell = ABSENT;
-                findings.note(step, Finding::FLOATS);
+                remarks.note(step, Remark::FLOATS);
             }
         }
         Operation::Set => {}
@@ -177,7 +177,7 @@ fn apply_to_histograms(
     (row, histograms): (usize, impl Iterator<Item = (u32, Arc<Histogram>)>),
     scalar: &[f64],
     batch: &mut Batch,
-    findings: &mut Findings,
+    remarks: &mut Remarks,
 ) -> Result<(), QueryError> {
     let mut before: Option<Arc<Histogram>> = None;
     for (step, histogram) in histograms {
@@ -192,7 +192,7 @@ fn apply_to_histograms(
                 batch.histograms.push((row as u32, step, result));
             }
             Ok(_) => {}
-            Err(finding) => findings.note(step as usize, finding),
+            Err(remark) => remarks.note(step as usize, remark),
         }
         before = Some(histogram);
     }

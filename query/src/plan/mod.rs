@@ -25,7 +25,8 @@ pub use node::{METADATA_LABELS, Names, Plan, ScanFunction, ScanSpec};
 
 use crate::error::QueryError;
 use crate::promql;
-use crate::promql::ast::{Expr, ValueType};
+use crate::promql::ast::Expr;
+use crate::promql::functions::ValueType;
 
 /// The times at which an expression is evaluated: `start + i * step` for `i` in `0..count`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,6 +2,8 @@
 
 use masthead_store::{Matcher, Millis};
 
+use super::functions::{Function, ValueType};
+
 /// Byte range of a node in the query text: start inclusive, end exclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Span {
@@ -9,19 +11,6 @@ pub struct Span {
     pub start: u32,
     /// Behind the last byte.
     pub end: u32,
-}
-
-/// Type of an expression's value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ValueType {
-    /// One float a step.
-    Scalar,
-    /// A set of series with one sample each at a step.
-    Vector,
-    /// A set of series with samples over a range each.
-    Matrix,
-    /// A string.
-    String,
 }
 
 /// An expression and its place.
@@ -278,7 +267,7 @@ pub enum Cardinality {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Call {
     /// The function.
-    pub function: &'static super::functions::Function,
+    pub function: &'static Function,
     /// Arguments as written.
     pub args: Vec<Expr>,
 }
@@ -296,28 +285,6 @@ impl RangeExtension {
         match self {
             RangeExtension::Anchored => "anchored",
             RangeExtension::Smoothed => "smoothed",
-        }
-    }
-}
-
-impl ValueType {
-    /// The type as error texts for people name it (upstream's DocumentedType).
-    pub fn documented(self) -> &'static str {
-        match self {
-            ValueType::Scalar => "scalar",
-            ValueType::Vector => "instant vector",
-            ValueType::Matrix => "range vector",
-            ValueType::String => "string",
-        }
-    }
-
-    /// The type as the HTTP API names it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            ValueType::Scalar => "scalar",
-            ValueType::Vector => "vector",
-            ValueType::Matrix => "matrix",
-            ValueType::String => "string",
         }
     }
 }

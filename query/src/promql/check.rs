@@ -5,10 +5,9 @@
 
 use masthead_store::{Matcher, labels::METRIC_NAME, labels::quote};
 
-use super::ast::{
-    Aggregate, Binary, Call, Cardinality, Expr, ExprKind, Matching, Span, Subquery, ValueType, VectorSelector,
-};
+use super::ast::{Aggregate, Binary, Call, Cardinality, Expr, ExprKind, Matching, Span, Subquery, VectorSelector};
 use super::error::Fault;
+use super::functions::ValueType;
 use super::lexer::is_space;
 
 impl Expr {

@@ -1,6 +1,19 @@
 //! The table of PromQL functions: names, types, arity. What they compute is the engine's business.
 
-use super::ast::ValueType::{self, Matrix, Scalar, String, Vector};
+use ValueType::{Matrix, Scalar, String, Vector};
+
+/// Type of an expression's value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ValueType {
+    /// One float a step.
+    Scalar,
+    /// A set of series with one sample each at a step.
+    Vector,
+    /// A set of series with samples over a range each.
+    Matrix,
+    /// A string.
+    String,
+}
 
 /// A function's signature, as in upstream's promql/parser/functions.go.
 #[derive(Debug, PartialEq)]
@@ -16,6 +29,28 @@ pub struct Function {
     pub returns: ValueType,
     /// Needs `promql-experimental-functions`.
     pub experimental: bool,
+}
+
+impl ValueType {
+    /// The type as error texts for people name it (upstream's DocumentedType).
+    pub fn documented(self) -> &'static str {
+        match self {
+            Scalar => "scalar",
+            Vector => "instant vector",
+            Matrix => "range vector",
+            String => "string",
+        }
+    }
+
+    /// The type as the HTTP API names it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Scalar => "scalar",
+            Vector => "vector",
+            Matrix => "matrix",
+            String => "string",
+        }
+    }
 }
 
 /// The function of this name. Names are case-sensitive.

@@ -2,8 +2,7 @@
 //!
 //! Most are valid and match something in [`super::data`]; [`Grammar::broken`] gives ones that mostly are not.
 
-use masthead_query::promql::ast::ValueType;
-use masthead_query::promql::functions::{FUNCTIONS, Function};
+use masthead_query::promql::functions::{FUNCTIONS, Function, ValueType};
 use masthead_store::testing::Random;
 
 use super::chance::Chance as _;

@@ -185,7 +185,7 @@ fn histograms_among_floats() {
     }
 }
 
-fn run<C: Cell>(values: &[f64]) -> f64 {
+fn run<C: Accumulator>(values: &[f64]) -> f64 {
     let mut cell = C::EMPTY;
     values.iter().for_each(|value| cell.add(*value));
     cell.result()

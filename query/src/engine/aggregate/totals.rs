@@ -1,16 +1,16 @@
 //! Sums and means of native histograms, beside the cells of floats (promql/engine.go, aggregation, cases SUM and AVG).
 
 use masthead_store::Reservation;
-use masthead_store::histogram::{self, CounterResetHint, Histogram};
+use masthead_store::histogram::{CounterResetHint, Histogram};
 
 use super::super::Context;
-use super::super::batch::{HistogramCell, histogram_bytes};
+use super::super::batch::HistogramCell;
+use super::super::histogram_sum::HistogramSum;
+use super::super::texts;
 use crate::annotations::{Place, Severity};
 use crate::error::QueryError;
 
 const MIXED: &str = "PromQL warning: encountered a mix of histograms and floats for aggregation";
-const COLLISION: &str = "PromQL warning: conflicting counter resets during histogram aggregation";
-const RECONCILED: &str = "PromQL info: mismatched custom buckets were reconciled during aggregation";
 
 /// The totals of all groups and steps at which a histogram came.
 pub(super) struct Totals {
@@ -32,10 +32,7 @@ pub(super) enum Total {
 
 /// Histograms that have been added up.
 pub(super) struct Sum {
-    /// The sum; the mean itself once `incremental`.
-    sum: histogram::Sum,
-    count: f64,
-    incremental: bool,
+    total: HistogramSum,
     /// Floats came too.
     mixed: bool,
     /// Exponential and custom buckets came together: there is no result, and nothing that follows counts.
@@ -89,7 +86,7 @@ impl Totals {
                 Some(Total::Histograms(sum)) => {
                     match sum.add(histogram, self.mean) {
                         Some(was_reconciled) => reconciled |= was_reconciled,
-                        None => cx.annotations.add(Severity::Warning, mixed_schemas(name), self.place),
+                        None => cx.annotations.add(Severity::Warning, texts::mixed_schemas(name), self.place),
                     }
                     held.grow(sum.growth())?;
                 }
@@ -102,7 +99,7 @@ impl Totals {
             }
         }
         if reconciled {
-            cx.annotations.add(Severity::Info, RECONCILED, self.place);
+            cx.annotations.add(Severity::Info, texts::bounds_reconciled("aggregation"), self.place);
         }
         Ok(())
     }
@@ -117,7 +114,7 @@ impl Totals {
             Total::Histograms(sum) if sum.incompatible => Ok(None),
             Total::Histograms(sum) => {
                 if sum.resets && sum.continuations {
-                    cx.annotations.add(Severity::Warning, COLLISION, self.place);
+                    cx.annotations.add(Severity::Warning, texts::resets_collide("aggregation"), self.place);
                 }
                 Ok(Some(sum.result(self.mean)))
             }
@@ -145,20 +142,10 @@ impl Total {
     }
 }
 
-/// Words about exponential and custom buckets under one name.
-fn mixed_schemas(name: &str) -> String {
-    format!(
-        "PromQL warning: vector contains a mix of histograms with exponential and custom buckets schemas for metric name {}",
-        masthead_store::labels::quote(name)
-    )
-}
-
 impl Sum {
     fn new(histogram: &Histogram) -> Self {
         let mut sum = Self {
-            sum: histogram::Sum::new(histogram.clone()),
-            count: 1.0,
-            incremental: false,
+            total: HistogramSum::of(histogram),
             mixed: false,
             incompatible: false,
             resets: false,
@@ -180,8 +167,7 @@ impl Sum {
 
     /// The bytes that it holds more than when it was asked for the last time.
     fn growth(&mut self) -> usize {
-        let parts = std::iter::once(self.sum.value()).chain(self.sum.lost());
-        let bytes = size_of::<Self>() + parts.map(histogram_bytes).sum::<usize>();
+        let bytes = size_of::<Self>() + self.total.size_bytes();
         let more = bytes.saturating_sub(self.bytes);
         self.bytes += more;
         more
@@ -190,52 +176,14 @@ impl Sum {
     /// Adds a histogram; whether custom bounds were reconciled, None if it cannot be added.
     fn add(&mut self, histogram: &Histogram, mean: bool) -> Option<bool> {
         self.note_hint(histogram);
-        let added = if mean { self.add_to_mean(histogram) } else { self.add_to_sum(histogram) };
-        self.incompatible = added.is_none();
-        added
-    }
-
-    fn add_to_sum(&mut self, histogram: &Histogram) -> Option<bool> {
-        self.sum.add(histogram).ok().map(|combined| combined.bounds_reconciled)
-    }
-
-    /// As with floats: the mean is the sum divided by the count, until the sum would overflow.
-    fn add_to_mean(&mut self, histogram: &Histogram) -> Option<bool> {
-        self.count += 1.0;
-        if !self.incremental {
-            if [self.sum.value(), histogram].into_iter().all(is_far_from_overflow) {
-                return self.add_to_sum(histogram);
-            }
-            let before = self.sum.clone();
-            let reconciled = self.add_to_sum(histogram)?;
-            if !self.sum.value().has_overflow() {
-                return Some(reconciled);
-            }
-            self.sum = before;
-            self.incremental = true;
-            self.sum.div(self.count - 1.0);
-        }
-        let part = (self.count - 1.0) / self.count;
-        self.sum.mul(part);
-        let mut share = histogram.clone();
-        share.div(self.count);
-        self.add_to_sum(&share)
+        let added = if mean { self.total.add_to_mean(histogram) } else { self.total.add(histogram) };
+        self.incompatible = added.is_err();
+        added.ok()
     }
 
     fn result(self, mean: bool) -> Histogram {
-        let Self { mut sum, count, incremental, .. } = self;
-        if mean && !incremental {
-            sum.div(count);
-        }
-        let mut total = sum.total();
-        total.compact(0);
-        total
+        let mut value = if mean { self.total.mean() } else { self.total.sum() };
+        value.compact(0);
+        value
     }
-}
-
-/// Whether the sum of two such histograms cannot overflow.
-fn is_far_from_overflow(histogram: &Histogram) -> bool {
-    let lists = [&*histogram.positive_buckets, &*histogram.negative_buckets, &*histogram.custom_bounds];
-    let numbers = [histogram.zero_count, histogram.count, histogram.sum];
-    numbers.iter().chain(lists.into_iter().flatten()).all(|number| number.abs() < f64::MAX / 4.0)
 }

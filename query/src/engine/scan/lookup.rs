@@ -84,13 +84,6 @@ pub(super) fn latest_of_both(
             (Some(i), None) if !is_stale(values[i]) => Cell::Float((pick.float)(samples, i)),
             _ => Cell::Absent,
         };
-        *cell = match found {
-            Cell::Absent => ABSENT,
-            Cell::Float(value) => value,
-            Cell::Histogram(histogram) => {
-                cells.push((step as u32, histogram));
-                ABSENT
-            }
-        };
+        *cell = found.write(step, cells);
     }
 }

@@ -4,8 +4,7 @@ use masthead_store::Labels;
 use masthead_store::labels::quote;
 
 use crate::annotations::{Details, Severity};
-use crate::engine::Context;
-use crate::engine::quantile::invalid_quantile;
+use crate::engine::{Context, texts};
 use crate::error::QueryError;
 use crate::plan::{ScanFunction, ScanSpec};
 
@@ -62,45 +61,29 @@ impl Findings {
     }
 }
 
-/// The findings with their texts (util/annotations/annotations.go). The metric name follows a text that ends with a blank.
-const FINDINGS: &[(Finding, Severity, &str)] = &[
-    (
-        Finding::MixedWithFloats,
-        Severity::Warning,
-        "PromQL warning: encountered a mix of histograms and floats for metric name ",
-    ),
-    (Finding::NotACounter, Severity::Warning, "PromQL warning: this native histogram metric is not a counter: "),
-    (Finding::NotAGauge, Severity::Warning, "PromQL warning: this native histogram metric is not a gauge: "),
-    (
-        Finding::MixedBuckets,
-        Severity::Warning,
-        "PromQL warning: vector contains a mix of histograms with exponential and custom buckets schemas for metric name ",
-    ),
-    (
-        Finding::HistogramsIgnored,
-        Severity::Info,
-        "PromQL info: ignored histograms in a range containing both floats and histograms for metric name ",
-    ),
-    (
-        Finding::ResetCollision,
-        Severity::Warning,
-        "PromQL warning: conflicting counter resets during histogram aggregation",
-    ),
-    (
-        Finding::BoundsInAddition,
-        Severity::Info,
-        "PromQL info: mismatched custom buckets were reconciled during addition",
-    ),
-    (
-        Finding::BoundsInSubtraction,
-        Severity::Info,
-        "PromQL info: mismatched custom buckets were reconciled during subtraction",
-    ),
-    (
-        Finding::BoundsInAggregation,
-        Severity::Info,
-        "PromQL info: mismatched custom buckets were reconciled during aggregation",
-    ),
+/// What a finding tells of the metric of this name.
+type Text = fn(&str) -> String;
+
+/// The findings with their texts (util/annotations/annotations.go).
+const FINDINGS: &[(Finding, Severity, Text)] = &[
+    (Finding::MixedWithFloats, Severity::Warning, |name| {
+        format!("PromQL warning: encountered a mix of histograms and floats for metric name {}", quote(name))
+    }),
+    (Finding::NotACounter, Severity::Warning, |name| {
+        format!("PromQL warning: this native histogram metric is not a counter: {}", quote(name))
+    }),
+    (Finding::NotAGauge, Severity::Warning, |name| {
+        format!("PromQL warning: this native histogram metric is not a gauge: {}", quote(name))
+    }),
+    (Finding::MixedBuckets, Severity::Warning, texts::mixed_schemas),
+    (Finding::HistogramsIgnored, Severity::Info, |name| {
+        let text = "ignored histograms in a range containing both floats and histograms for metric name";
+        format!("PromQL info: {text} {}", quote(name))
+    }),
+    (Finding::ResetCollision, Severity::Warning, |_| texts::resets_collide("aggregation")),
+    (Finding::BoundsInAddition, Severity::Info, |_| texts::bounds_reconciled("addition")),
+    (Finding::BoundsInSubtraction, Severity::Info, |_| texts::bounds_reconciled("subtraction")),
+    (Finding::BoundsInAggregation, Severity::Info, |_| texts::bounds_reconciled("aggregation")),
 ];
 
 /// Findings about one series. Kernels raise them, the scan prints them.
@@ -155,11 +138,10 @@ impl Notes {
         }
         let add = |severity, text, details| cx.annotations.add_detailed(severity, text, spec.place, details);
         for quantile in self.bad_quantiles {
-            add(Severity::Warning, invalid_quantile(quantile), Details::None);
+            add(Severity::Warning, texts::invalid_quantile(quantile), Details::None);
         }
         for (_, severity, text) in FINDINGS.iter().filter(|(finding, ..)| self.findings.has(*finding)) {
-            let name = if text.ends_with(' ') { quote(labels.metric_name()) } else { String::new() };
-            add(*severity, format!("{text}{name}"), Details::None);
+            add(*severity, text(labels.metric_name()), Details::None);
         }
         if self.overlaps > 0 {
             let text = "PromQL warning: sample has start time that overlaps with previous sample timestamp for metric";

@@ -192,14 +192,7 @@ pub(super) fn slide_mixed(
             memo: &mut memo,
             buffer,
         };
-        *cell = match compute(kernels, &window, &histograms, &mut step) {
-            Cell::Absent => ABSENT,
-            Cell::Float(value) => value,
-            Cell::Histogram(histogram) => {
-                cells.push((i as u32, histogram));
-                ABSENT
-            }
-        };
+        *cell = compute(kernels, &window, &histograms, &mut step).write(i, cells);
     }
 }
 

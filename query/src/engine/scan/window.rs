@@ -8,6 +8,7 @@ use masthead_store::samples::HistogramSample;
 
 use super::notes::Notes;
 use super::starts::histogram_started_anew;
+use crate::engine::batch::ABSENT;
 use crate::promql::ast::RangeExtension;
 
 /// The samples of one series within `(start, end]`, stale markers left out. With `anchored` or `smoothed` samples from
@@ -175,6 +176,21 @@ pub(super) enum Cell {
     Float(f64),
     /// A histogram.
     Histogram(Arc<Histogram>),
+}
+
+impl Cell {
+    /// The float of the cell at `step`; a histogram goes to `cells`.
+    #[inline]
+    pub(super) fn write(self, step: usize, cells: &mut HistogramCells) -> f64 {
+        match self {
+            Cell::Absent => ABSENT,
+            Cell::Float(value) => value,
+            Cell::Histogram(histogram) => {
+                cells.push((step as u32, histogram));
+                ABSENT
+            }
+        }
+    }
 }
 
 impl From<Histogram> for Cell {

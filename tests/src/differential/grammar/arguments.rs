@@ -1,7 +1,6 @@
 //! Calls of functions.
 
-use masthead_query::promql::ast::ValueType;
-use masthead_query::promql::functions::Function;
+use masthead_query::promql::functions::{Function, ValueType};
 
 use super::{Grammar, Shape};
 use crate::differential::chance::Chance as _;

@@ -27,6 +27,22 @@ fn interpolate(from: (Millis, f64), to: (Millis, f64), time: Millis, reset: bool
     base + (to.1 - base) * time.wrapping_sub(from.0) as f64 / to.0.wrapping_sub(from.0) as f64
 }
 
+/// Indices of the samples that give the left and the right end of a window, of at least one sample. None where it ends before
+/// the first one that counts, or begins behind the last one.
+pub(super) fn ends_of<T>(
+    samples: &[T],
+    time: impl Fn(&T) -> Millis,
+    (start, end): (Millis, Millis),
+    smoothed: bool,
+) -> Option<(usize, usize)> {
+    let mut last = samples.len() - 1;
+    let first = samples[..last].partition_point(|sample| time(sample) <= start).saturating_sub(1);
+    if smoothed {
+        last = samples[..last].partition_point(|sample| time(sample) < end);
+    }
+    (time(&samples[last]) > start).then_some((first, last))
+}
+
 impl Ends {
     /// Finds the ends of the window `(start, end]` of `timestamps` and `values`, which are not empty. `is_reset` tells whether
     /// a counter was reset before a sample. None where the window ends before the first sample that counts, or begins behind
@@ -38,14 +54,7 @@ impl Ends {
         is_reset: impl Fn(usize) -> bool,
     ) -> Option<Self> {
         let sample = |i: usize| (timestamps[i], values[i]);
-        let mut last = timestamps.len() - 1;
-        let mut first = timestamps[..last].partition_point(|time| *time <= start).saturating_sub(1);
-        if smoothed {
-            last = timestamps[..last].partition_point(|time| *time < end);
-        }
-        if timestamps[last] <= start {
-            return None;
-        }
+        let (mut first, last) = ends_of(timestamps, |time| *time, (start, end), smoothed)?;
         let mut from = first;
         let left = match smoothed && timestamps[first] < start {
             true => {
@@ -93,7 +102,7 @@ fn change(window: &Window<'_>, step: &Step<'_>, counter: bool) -> Option<f64> {
     let mut change = ends.right - ends.left;
     if counter {
         change += if window.lifts.is_empty() {
-            risen_before_falls(&ends, values)
+            risen_before_falls(&ends, window)
         } else {
             // Levelled values need not fall where a lane was reset.
             let inside = window.marks.iter().map(|mark| mark - window.base);
@@ -103,16 +112,19 @@ fn change(window: &Window<'_>, step: &Step<'_>, counter: bool) -> Option<f64> {
     Some(change)
 }
 
-/// What a counter had risen to before each fall from end to end (promql/functions.go, correctForCounterResets).
-fn risen_before_falls(ends: &Ends, values: &[f64]) -> f64 {
-    let (mut risen, mut before) = (0.0, ends.left);
-    for value in values[ends.inside.clone()].iter().chain([&ends.right]) {
-        if *value < before {
-            risen += before;
-        }
-        before = *value;
+/// What a counter had risen to before each fall from end to end (promql/functions.go, correctForCounterResets). Falls between
+/// samples are marked.
+fn risen_before_falls(ends: &Ends, window: &Window<'_>) -> f64 {
+    let fall = |before: f64, value: f64| if value < before { before } else { 0.0 };
+    let (values, inside) = (window.values, ends.inside.clone());
+    if inside.is_empty() {
+        return fall(ends.left, ends.right);
     }
-    risen
+    let marks = window.marks.iter().map(|mark| mark - window.base);
+    let marked = marks.filter(|i| *i > inside.start && *i < inside.end).map(|i| values[i - 1]);
+    let first = fall(ends.left, values[inside.start]);
+    let last = fall(values[inside.end - 1], ends.right);
+    std::iter::once(first).chain(marked).chain([last]).fold(0.0, |risen, before| risen + before)
 }
 
 /// Counts marks from the newest sample at or before the left end on.

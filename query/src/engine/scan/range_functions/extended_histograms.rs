@@ -8,6 +8,7 @@ use masthead_store::histogram::{CounterResetHint, Histogram};
 use masthead_store::samples::HistogramSample;
 
 use super::combine::{add, is_gauge, subtract};
+use super::extended::ends_of;
 use super::mixed::count_marks_from;
 use crate::engine::scan::notes::{Finding, Findings};
 use crate::engine::scan::window::{Cell, Histograms, Step, Window};
@@ -66,12 +67,8 @@ impl Ends {
     /// None where the window ends before the first sample that counts, or begins behind the last one.
     fn find(samples: &[HistogramSample], (start, end): (Millis, Millis), smoothed: bool) -> Option<Self> {
         let time = |i: usize| samples[i].timestamp;
-        let mut last = samples.len() - 1;
-        let first = samples[..last].partition_point(|sample| sample.timestamp <= start).saturating_sub(1);
-        if smoothed {
-            last = samples[..last].partition_point(|sample| sample.timestamp < end);
-        }
-        if time(last) <= start || last < first || (smoothed && time(first) > end) {
+        let (first, last) = ends_of(samples, |sample| sample.timestamp, (start, end), smoothed)?;
+        if last < first || (smoothed && time(first) > end) {
             return None;
         }
         let is_left_between = smoothed && time(first) < start;
@@ -130,10 +127,13 @@ impl Ends {
             return Some(None);
         }
         let mut risen: Option<Histogram> = None;
-        // The last sample gives the right end, and its hint too.
-        let inside = samples[next..self.last].iter().map(|sample| &*sample.histogram);
-        for histogram in inside.chain([right]) {
-            if histogram.detect_reset(before) {
+        // What lies between samples was compared with none of them yet.
+        let is_left = self.is_left_between && next == self.first + 1;
+        for i in next..=self.last {
+            // The last sample gives the right end, and its hint too.
+            let histogram = if i == self.last { right } else { &samples[i].histogram };
+            let is_between = (is_left && i == next) || (self.is_right_between && i == self.last);
+            if if is_between { histogram.detect_reset(before) } else { histograms.is_marked(i) } {
                 match &mut risen {
                     Some(risen) => add(risen, before, findings)?,
                     none => *none = Some(before.clone()),
