@@ -10,13 +10,14 @@ use crate::error::QueryError;
 pub(super) struct Absent {
     input: Option<Source>,
     labels: Labels,
+    drop_name: bool,
     steps: usize,
 }
 
 impl Absent {
-    /// `labels` are those of the row.
-    pub(super) fn new(input: Source, labels: Labels, steps: usize) -> Self {
-        Self { input: Some(input), labels, steps }
+    /// `labels` are those of the row; with `drop_name` those that go with a name go at the end.
+    pub(super) fn new(input: Source, labels: Labels, drop_name: bool, steps: usize) -> Self {
+        Self { input: Some(input), labels, drop_name, steps }
     }
 }
 
@@ -32,6 +33,6 @@ impl Operator for Absent {
             }
             batch.histograms.iter().for_each(|(_, step, _)| values[*step as usize] = ABSENT);
         }
-        Ok(Some(Batch::of_row(self.labels.clone(), values, held)))
+        Ok(Some(Batch { drop_name: vec![self.drop_name], ..Batch::of_row(self.labels.clone(), values, held) }))
     }
 }

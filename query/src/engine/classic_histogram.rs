@@ -13,7 +13,7 @@ use super::batch::{ABSENT, Batch, Drain, Row, collect, is_absent, row_bytes};
 use super::buckets::{Bucket, Fix, bucket_fraction, bucket_quantile};
 use super::go_sort::go_sort;
 use super::groups::Groups;
-use super::quantile::invalid_quantile;
+use super::texts::invalid_quantile;
 use super::{Context, Operator, Source, native_histogram, scalar_values};
 use crate::annotations::{Details, Severity};
 use crate::error::QueryError;
@@ -64,20 +64,27 @@ impl ClassicHistogram {
         let mut held = cx.budget.reserve("results of histograms", results * row_bytes(steps))?;
         let mut notes = BTreeSet::new();
         let mut forced = Forced::default();
-        let native = natives.iter().map(|native| (&native.labels, self.native_columns(native, &args, &mut notes)));
-        let mut columns: Vec<(&Labels, Vec<Vec<f64>>)> = native.collect();
-        columns.extend(
-            classics.iter().map(|classic| (&classic.labels, self.classic_columns(classic, &args, &mut forced))),
-        );
+        let mut columns: Vec<(&Labels, Vec<Vec<f64>>)> = Vec::with_capacity(natives.len() + classics.len());
+        for native in &natives {
+            cx.check()?;
+            columns.push((&native.labels, self.native_columns(native, &args, &mut notes)));
+        }
+        for classic in &classics {
+            cx.check()?;
+            columns.push((&classic.labels, self.classic_columns(classic, &args, &mut forced)));
+        }
         let mut out = Vec::new();
-        for (labels, columns) in columns {
-            match &self.node.function {
-                HistogramFunction::Fraction | HistogramFunction::Quantile => {
+        match &self.node.function {
+            HistogramFunction::Fraction | HistogramFunction::Quantile => {
+                for (labels, columns) in columns {
                     out.extend(columns.into_iter().map(|values| self.row(labels.clone(), values)));
                 }
-                HistogramFunction::Quantiles { label } => {
-                    for (values, quantiles) in columns.iter().zip(&args) {
-                        out.extend(self.labelled(labels, label, (quantiles, values), &mut held)?);
+            }
+            // By quantile, as upstream: the order of rows decides among ties.
+            HistogramFunction::Quantiles { label } => {
+                for (at, quantiles) in args.iter().enumerate() {
+                    for (labels, columns) in &columns {
+                        out.extend(self.labelled(labels, label, (quantiles, &columns[at]), &mut held)?);
                     }
                 }
             }
@@ -267,30 +274,38 @@ impl Native {
 
 /// All fixes of one evaluation, by the end of their annotation's text.
 #[derive(Default)]
-struct Forced(BTreeMap<String, Vec<(usize, Fix)>>);
+struct Forced(BTreeMap<String, Fixes>);
+
+/// What had to be fixed of the histograms of one name.
+struct Fixes {
+    /// How many by step, up to the last one that has any.
+    counts: Vec<u64>,
+    all: Fix,
+}
 
 impl Forced {
     fn add(&mut self, name: &str, step: usize, fix: &Fix) {
-        match self.0.get_mut(name) {
-            Some(fixes) => fixes.push((step, *fix)),
-            None => {
-                self.0.insert(name.to_owned(), vec![(step, *fix)]);
-            }
+        let fixes = match self.0.get_mut(name) {
+            Some(fixes) => fixes,
+            None => self.0.entry(name.to_owned()).or_insert(Fixes { counts: Vec::new(), all: *fix }),
+        };
+        if fixes.counts.len() <= step {
+            fixes.counts.resize(step + 1, 0);
         }
+        fixes.counts[step] += 1;
+        let all = &mut fixes.all;
+        all.buckets = (all.buckets.0.min(fix.buckets.0), all.buckets.1.max(fix.buckets.1));
+        all.max_difference = all.max_difference.max(fix.max_difference);
     }
 
     fn annotate(self, node: &node::ClassicHistogram, timeline: Timeline, cx: &Context<'_>) {
-        for (name, mut fixes) in self.0 {
-            fixes.sort_by_key(|(step, _)| *step);
-            let (Some((first, _)), Some((last, _))) = (fixes.first(), fixes.last()) else { continue };
-            let fold = |f: fn(f64, f64) -> f64, value: fn(&Fix) -> f64| {
-                fixes.iter().map(|(_, fix)| value(fix)).reduce(f).unwrap_or(f64::NAN)
-            };
+        for (name, Fixes { counts, all }) in self.0 {
+            let first = counts.iter().position(|count| *count > 0).unwrap_or(0);
             let details = Details::ForcedMonotonicity {
-                times: (timeline.at(*first), timeline.at(*last)),
-                buckets: (fold(f64::min, |fix| fix.buckets.0), fold(f64::max, |fix| fix.buckets.1)),
-                max_difference: fold(f64::max, |fix| fix.max_difference),
-                count: merged_count(&fixes, timeline.count),
+                times: (timeline.at(first), timeline.at(counts.len() - 1)),
+                buckets: all.buckets,
+                max_difference: all.max_difference,
+                count: merged_count(&counts, timeline.count),
             };
             let text = format!(
                 "PromQL info: input to histogram_quantile needed to be fixed for monotonicity (see \
@@ -301,23 +316,14 @@ impl Forced {
     }
 }
 
-/// The count that Prometheus gives. It merges the annotations of all steps so far with themselves at every step from the
-/// second on that follows the first fix, so each of those doubles the count (promql/engine.go, rangeEval, with the closure
-/// that eval of a Call hands to it).
-fn merged_count(fixes: &[(usize, Fix)], steps: usize) -> u64 {
-    let mut count: Option<u64> = None;
-    let mut rest = fixes;
-    for step in 0..steps {
-        let here = rest.iter().take_while(|(at, _)| *at == step).count();
-        rest = &rest[here..];
-        let here = here as u64;
-        count = match count {
-            Some(before) => Some(before.wrapping_add(here).wrapping_mul(2)),
-            None if here > 0 => Some(here),
-            None => None,
-        };
-    }
-    count.unwrap_or(0)
+/// The count that Prometheus gives, of `counts` by step. It merges the annotations of all steps so far with themselves at
+/// every step from the second on that follows the first fix, so each of those doubles the count (promql/engine.go, rangeEval,
+/// with the closure that eval of a Call hands to it).
+fn merged_count(counts: &[u64], steps: usize) -> u64 {
+    let counts = counts.iter().copied().chain(std::iter::repeat(0)).take(steps);
+    let mut counts = counts.skip_while(|count| *count == 0);
+    let first = counts.next().unwrap_or(0);
+    counts.fold(first, |before, here| before.wrapping_add(here).wrapping_mul(2))
 }
 
 #[cfg(test)]
@@ -326,12 +332,9 @@ mod tests {
 
     #[test]
     fn merged_annotations_count_as_upstream_does() {
-        let fix = Fix { buckets: (1.0, 1.0), max_difference: 1.0 };
-        let counts =
-            |steps: usize, at: &[usize]| merged_count(&at.iter().map(|s| (*s, fix)).collect::<Vec<_>>(), steps);
-        assert_eq!(counts(1, &[0, 0]), 2);
-        assert_eq!(counts(6, &[0, 1, 2, 3, 4, 5]), 94);
-        assert_eq!(counts(3, &[0]), 4);
-        assert_eq!(counts(3, &[2]), 1);
+        assert_eq!(merged_count(&[2], 1), 2);
+        assert_eq!(merged_count(&[1; 6], 6), 94);
+        assert_eq!(merged_count(&[1], 3), 4);
+        assert_eq!(merged_count(&[0, 0, 1], 3), 1);
     }
 }

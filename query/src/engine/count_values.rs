@@ -1,5 +1,8 @@
 //! count_values: how often each value comes in a group; the value becomes a label.
 
+use std::sync::Arc;
+
+use masthead_store::histogram::Histogram;
 use masthead_store::{Labels, LabelsBuilder, Reservation};
 
 use super::batch::{ABSENT, BATCH_ROWS, Batch, is_absent, row_bytes};
@@ -101,8 +104,13 @@ impl CountValues {
                     last = Some((value.to_bits(), group));
                     tally.counts[group].add(step, self.steps, &mut tally.held)?;
                 }
+                let mut last: Option<(&Arc<Histogram>, usize)> = None;
                 for (_, step, histogram) in batch.histograms_of(i) {
-                    let group = tally.group(&builder.set(label, &histogram.to_string()).build())?;
+                    let group = match last {
+                        Some((before, group)) if Arc::ptr_eq(before, histogram) => group,
+                        _ => tally.group(&builder.set(label, &histogram.to_string()).build())?,
+                    };
+                    last = Some((histogram, group));
                     tally.counts[group].add(*step as usize, self.steps, &mut tally.held)?;
                 }
             }

@@ -1,5 +1,6 @@
 //! info(): copies labels of info series, such as `target_info`, to the series they belong to (promql/info.go).
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -43,24 +44,24 @@ impl Info {
                 continue;
             }
             // Steps at which the same info series count give one row.
-            let mut pieces: BTreeMap<Vec<u32>, Cells> = BTreeMap::new();
-            let empty = || (vec![ABSENT; self.steps], Vec::new());
+            let mut pieces = Pieces { cells: BTreeMap::new(), steps: self.steps };
+            let columns = newest.of(&row.labels);
+            let counts = |found: &Vec<u32>| !found.is_empty() || self.matches_nothing();
             for (step, value) in row.values.iter().enumerate().filter(|(_, value)| !is_absent(**value)) {
-                let found = newest.of(&row.labels, step);
-                if found.is_empty() && !self.matches_nothing() {
-                    continue;
+                let found = found_at(&columns, step);
+                if counts(&found) {
+                    pieces.of(found, held)?.0[step] = *value;
                 }
-                pieces.entry(found).or_insert_with(empty).0[step] = *value;
             }
             for (step, histogram) in row.histograms {
-                let found = newest.of(&row.labels, step as usize);
-                if !found.is_empty() || self.matches_nothing() {
-                    pieces.entry(found).or_insert_with(empty).1.push((step, histogram));
+                let found = found_at(&columns, step as usize);
+                if counts(&found) {
+                    pieces.of(found, held)?.1.push((step, histogram));
                 }
             }
-            for (found, (values, histograms)) in pieces {
+            for (found, (values, histograms)) in pieces.cells {
                 let labels = self.enrich(&row.labels, found.iter().map(|at| &newest.rows[*at as usize].labels))?;
-                held.grow(row_bytes(self.steps) + labels.size_bytes())?;
+                held.grow(labels.size_bytes())?;
                 out.push(Row { labels, drop_name: row.drop_name, values, histograms });
             }
         }
@@ -158,14 +159,34 @@ impl Newest {
         Ok(found)
     }
 
-    /// The info rows of a series at a step, by name of their metrics.
-    fn of(&self, labels: &Labels, step: usize) -> Vec<u32> {
+    /// The columns of a series, by name of the info metric.
+    fn of(&self, labels: &Labels) -> Vec<&[u32]> {
         let identity = labels.only(&IDENTIFYING);
-        let row = |name: &String| {
-            let column = self.by_key.get(&(name.clone(), identity.clone()))?;
-            Some(column[step]).filter(|row| *row != NONE)
-        };
-        self.names.iter().filter_map(row).collect()
+        let column = |name: &String| self.by_key.get(&(name.clone(), identity.clone())).map(Vec::as_slice);
+        self.names.iter().filter_map(column).collect()
+    }
+}
+
+/// The info rows that count at a step.
+fn found_at(columns: &[&[u32]], step: usize) -> Vec<u32> {
+    columns.iter().map(|column| column[step]).filter(|row| *row != NONE).collect()
+}
+
+/// What becomes of one series: cells by the info rows that count.
+struct Pieces {
+    cells: BTreeMap<Vec<u32>, Cells>,
+    steps: usize,
+}
+
+impl Pieces {
+    fn of(&mut self, found: Vec<u32>, held: &mut Reservation) -> Result<&mut Cells, QueryError> {
+        Ok(match self.cells.entry(found) {
+            Entry::Occupied(piece) => piece.into_mut(),
+            Entry::Vacant(piece) => {
+                held.grow(row_bytes(self.steps))?;
+                piece.insert((vec![ABSENT; self.steps], Vec::new()))
+            }
+        })
     }
 }
 

@@ -6,17 +6,17 @@ use std::sync::Arc;
 
 use masthead_store::{Labels, Reservation};
 
-use super::aggregate::histogram_ignored;
 use super::batch::{ABSENT, Batch, Drain, HistogramCell, Row, histogram_bytes, is_absent, row_bytes};
 use super::groups::{GROUP_BYTES, Groups};
-use super::quantile::{invalid_quantile, quantile};
+use super::quantile::quantile;
+use super::texts::{histogram_ignored, invalid_quantile};
 use super::{Context, Operator, Source, pull, scalar_values};
 use crate::annotations::Severity;
 use crate::error::QueryError;
 use crate::plan::node::Aggregate;
 use crate::promql::ast::AggregateOp;
 use crate::{go_float, go_math};
-use heap::{Entry, offer, sort_best_first};
+use heap::{Entry, make_room, offer, sort_best_first};
 
 /// topk, bottomk and limitk.
 pub(super) struct TopK {
@@ -39,6 +39,7 @@ struct Choice {
     groups: Groups,
     /// One heap a group and step.
     heaps: Vec<Vec<Entry>>,
+    /// Of rows that some heap has taken.
     labels: Vec<(Labels, bool)>,
     /// The histograms that some heap holds, by row and step.
     histograms: Vec<HistogramCell>,
@@ -126,31 +127,36 @@ impl TopK {
     fn consume(&self, batch: &Batch, counts: &[usize], choice: &mut Choice) -> Result<(), QueryError> {
         for i in 0..batch.len() {
             let (group, new) = choice.groups.insert(&batch.labels[i]);
-            choice.held.grow(batch.labels[i].size_bytes() + 24)?;
             if new {
                 choice.held.grow(GROUP_BYTES + self.steps * size_of::<Vec<Entry>>())?;
                 choice.heaps.resize_with(choice.heaps.len() + self.steps, Vec::new);
             }
             let row =
                 u32::try_from(choice.labels.len()).map_err(|_| QueryError::Execution("too many series".into()))?;
-            choice.labels.push((batch.labels[i].clone(), batch.drop_name[i]));
             let heaps = &mut choice.heaps[group * self.steps..][..self.steps];
-            let mut pushed = 0;
+            let (mut room, mut is_taken) = (0, false);
             for ((heap, value), k) in heaps.iter_mut().zip(batch.row(i)).zip(counts) {
-                if !is_absent(*value) && offer(self.node.op, heap, (*value, row), *k) {
-                    pushed += 1;
+                if !is_absent(*value) {
+                    room += make_room(heap, *k);
+                    is_taken |= offer(self.node.op, heap, (*value, row), *k);
                 }
             }
             if self.node.op == AggregateOp::Limitk {
                 for (_, step, histogram) in batch.histograms_of(i) {
-                    if offer(self.node.op, &mut heaps[*step as usize], (ABSENT, row), counts[*step as usize]) {
+                    let (heap, k) = (&mut heaps[*step as usize], counts[*step as usize]);
+                    room += make_room(heap, k);
+                    if offer(self.node.op, heap, (ABSENT, row), k) {
                         choice.held.grow(histogram_bytes(histogram))?;
                         choice.histograms.push((row, *step, Arc::clone(histogram)));
-                        pushed += 1;
+                        is_taken = true;
                     }
                 }
             }
-            choice.held.grow(pushed * size_of::<Entry>())?;
+            choice.held.grow(room * size_of::<Entry>())?;
+            if is_taken {
+                choice.held.grow(batch.labels[i].size_bytes() + 24)?;
+                choice.labels.push((batch.labels[i].clone(), batch.drop_name[i]));
+            }
         }
         Ok(())
     }
@@ -303,16 +309,18 @@ impl Quantile {
         }
         let out = cx.budget.reserve("results of an aggregation", members.len() * row_bytes(self.steps))?;
         let mut scratch = Vec::new();
-        let rows = members.iter().enumerate().map(|(group, (values, drop_name))| {
+        let row = |(group, (values, drop_name)): (usize, &(Vec<f64>, bool))| {
+            cx.check()?;
             let at = |step: usize| {
                 scratch.clear();
                 scratch.extend(values.iter().skip(step).step_by(self.steps).filter(|value| !is_absent(**value)));
                 if scratch.is_empty() { ABSENT } else { quantile(quantiles[step], &mut scratch) }
             };
             let values = (0..self.steps).map(at).collect();
-            Row { labels: groups.labels(group), drop_name: *drop_name, values, histograms: Vec::new() }
-        });
-        Ok(Drain::new(rows.collect(), self.steps, out))
+            Ok(Row { labels: groups.labels(group), drop_name: *drop_name, values, histograms: Vec::new() })
+        };
+        let rows = members.iter().enumerate().map(row).collect::<Result<_, QueryError>>()?;
+        Ok(Drain::new(rows, self.steps, out))
     }
 }
 

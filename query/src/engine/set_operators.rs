@@ -93,11 +93,15 @@ impl Known {
         let present = |labels| self.groups.find(labels).map(|group| &self.present[group]);
         let present: Vec<Option<&StepSet>> = batch.labels.iter().map(present).collect();
         let stays = |row: usize, step| present[row].is_some_and(|set| set.contains(step)) == wanted;
-        for i in 0..batch.len() {
-            for (step, cell) in batch.row_mut(i).iter_mut().enumerate() {
-                if !stays(i, step) {
-                    *cell = ABSENT;
+        for (i, present) in present.iter().enumerate() {
+            let cells = batch.row_mut(i);
+            match present {
+                Some(set) => {
+                    let cleared = cells.iter_mut().enumerate().filter(|(step, _)| set.contains(*step) != wanted);
+                    cleared.for_each(|(_, cell)| *cell = ABSENT);
                 }
+                None if wanted => cells.fill(ABSENT),
+                None => {}
             }
         }
         batch.histograms.retain(|(row, step, _)| stays(*row as usize, *step as usize));

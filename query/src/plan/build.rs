@@ -9,8 +9,9 @@ use super::{METADATA_LABELS, PlanOptions, Timeline};
 use crate::annotations::Place;
 use crate::error::QueryError;
 use crate::promql::ast::{
-    self, AggregateOp, At, BinaryOp, DurationExpr, Expr, ExprKind, RangeExtension, Span, UnaryOp, ValueType,
+    self, AggregateOp, At, BinaryOp, DurationExpr, Expr, ExprKind, RangeExtension, Span, UnaryOp,
 };
+use crate::promql::functions::ValueType;
 use crate::promql::{self, duration};
 
 /// Builds the plan of a whole query. Times of the nodes and indices of selects are not set yet.
@@ -336,7 +337,14 @@ impl Builder<'_> {
         }
         names.sort_unstable();
         names.dedup();
-        let keeps_name = !aggregate.without && names.iter().any(|name| &**name == METRIC_NAME);
+        let by = |label: &str| !aggregate.without && names.iter().any(|name| &**name == label);
+        // Of what goes with the name, a new label and those that were grouped by may differ from group to group.
+        let spread = match () {
+            () if label.as_deref().is_some_and(is_metadata) => NameSpread::Many,
+            () if METADATA_LABELS.into_iter().any(|label| label != METRIC_NAME && by(label)) => NameSpread::Many,
+            () if by(METRIC_NAME) => input.names,
+            () => NameSpread::None,
+        };
         let grouping = if aggregate.without { Grouping::Without(names) } else { Grouping::By(names) };
         let ranks = matches!(aggregate.op, AggregateOp::Topk | AggregateOp::Bottomk);
         let plan = Plan::Aggregate(Aggregate {
@@ -355,8 +363,7 @@ impl Builder<'_> {
         if selects {
             return Ok(Built { plan, names: input.names, whole: input.whole });
         }
-        let names = if keeps_name { input.names } else { NameSpread::None };
-        Ok(Built { plan, names, whole: true })
+        Ok(Built { plan, names: spread, whole: true })
     }
 }
 

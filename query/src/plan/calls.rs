@@ -11,7 +11,8 @@ use super::{Names, ScanSpec, Timeline};
 use crate::annotations::Place;
 use crate::error::QueryError;
 use crate::promql;
-use crate::promql::ast::{Call, Expr, ExprKind, Span, ValueType, VectorSelector};
+use crate::promql::ast::{Call, Expr, ExprKind, Span, VectorSelector};
+use crate::promql::functions::ValueType;
 
 type Build = fn(&Builder<'_>, &Call, Span) -> Result<Built, QueryError>;
 
@@ -132,7 +133,8 @@ fn absent(builder: &Builder<'_>, call: &Call, _: Span) -> Result<Built, QueryErr
         _ => &[],
     };
     let labels = absent_labels(matchers);
-    let input = if arg.value_type() == ValueType::Matrix {
+    let over_time = arg.value_type() == ValueType::Matrix;
+    let input = if over_time {
         if let ExprKind::Matrix(matrix) = &arg.kind {
             check_extension(ScanFunction::Range(call.function.name), matrix.vector.extension)?;
         }
@@ -145,7 +147,8 @@ fn absent(builder: &Builder<'_>, call: &Call, _: Span) -> Result<Built, QueryErr
     } else {
         builder.expr(arg)?.plan
     };
-    Ok(Built::nameless(Plan::Absent { input: Box::new(input), labels }))
+    let drop_name = over_time && builder.options.delayed_name_removal;
+    Ok(Built::nameless(Plan::Absent { input: Box::new(input), labels, drop_name }))
 }
 
 /// Labels that the matchers fix to one value: the first equality of a name sets it, any matcher of that name behind it

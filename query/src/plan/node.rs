@@ -59,6 +59,8 @@ pub enum Plan {
         input: Box<Plan>,
         /// Labels of the answer.
         labels: Labels,
+        /// What goes with a name is to be dropped from them at the end.
+        drop_name: bool,
     },
     /// `sort()` and its kin.
     Sort {

@@ -15,7 +15,17 @@ fn before(op: AggregateOp, a: f64, b: f64) -> bool {
     a.is_nan() || if op == AggregateOp::Bottomk { a > b } else { a < b }
 }
 
-/// Takes an entry if it is among the best `k`; whether the heap grew. Go's container/heap step by step, since among equal
+/// Makes room for one more entry of `k`; for how many it took memory.
+pub(super) fn make_room(heap: &mut Vec<Entry>, k: usize) -> usize {
+    if heap.len() < heap.capacity() || heap.len() >= k {
+        return 0;
+    }
+    let more = heap.len().clamp(1, k - heap.len());
+    heap.reserve_exact(more);
+    more
+}
+
+/// Takes an entry if it is among the best `k`; whether it is. Go's container/heap step by step, since among equal
 /// values the heap's shape decides who goes.
 pub(super) fn offer(op: AggregateOp, heap: &mut Vec<Entry>, entry: Entry, k: usize) -> bool {
     if heap.len() < k {
@@ -28,11 +38,12 @@ pub(super) fn offer(op: AggregateOp, heap: &mut Vec<Entry>, entry: Entry, k: usi
     }
     let top = heap[0].0;
     let better = if op == AggregateOp::Topk { top < entry.0 } else { top > entry.0 };
-    if better || (top.is_nan() && !entry.0.is_nan()) {
+    let is_taken = better || (top.is_nan() && !entry.0.is_nan());
+    if is_taken {
         heap[0] = entry;
         down(op, heap);
     }
-    false
+    is_taken
 }
 
 fn up(op: AggregateOp, heap: &mut [Entry]) {
