@@ -129,11 +129,12 @@ impl Ends {
         let mut risen: Option<Histogram> = None;
         // What lies between samples was compared with none of them yet.
         let is_left = self.is_left_between && next == self.first + 1;
-        for i in next..=self.last {
+        for (i, sample) in samples.iter().enumerate().take(self.last + 1).skip(next) {
             // The last sample gives the right end, and its hint too.
-            let histogram = if i == self.last { right } else { &samples[i].histogram };
+            let histogram = if i == self.last { right } else { &sample.histogram };
             let is_between = (is_left && i == next) || (self.is_right_between && i == self.last);
-            if if is_between { histogram.detect_reset(before) } else { histograms.is_marked(i) } {
+            let is_reset = if is_between { histogram.detect_reset(before) } else { histograms.is_marked(i) };
+            if is_reset {
                 match &mut risen {
                     Some(risen) => add(risen, before, findings)?,
                     none => *none = Some(before.clone()),
