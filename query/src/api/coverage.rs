@@ -18,7 +18,7 @@ use masthead_store::coverage::{Asked, Coverage, Outcome};
 use masthead_store::labels::quote;
 use masthead_store::select::Gap;
 
-use super::json::{push_key, push_labels, push_list, push_string, push_strings};
+use super::json::{push_bool, push_key, push_labels, push_list, push_string, push_strings};
 use super::number::push_integer;
 use super::params;
 use super::time::{rfc3339, rfc3339_ms};
@@ -130,11 +130,6 @@ fn push_gap(out: &mut Vec<u8>, gap: &Gap) {
     push_key(out, "reason");
     push_string(out, &gap.reason);
     out.push(b'}');
-}
-
-/// Appends `true` or `false`.
-pub(crate) fn push_bool(out: &mut Vec<u8>, truth: bool) {
-    out.extend_from_slice(if truth { b"true" } else { b"false" });
 }
 
 /// A sentence for each thing that is missing: store, cluster, error, since when.

@@ -8,7 +8,7 @@ use masthead_store::coverage::Coverage;
 use masthead_store::{Labels, Millis, Reservation};
 
 use super::coverage;
-use super::json::{push_key, push_labels, push_plain, push_string, push_strings};
+use super::json::{push_key, push_plain, push_string, push_strings};
 use super::number::{push_scalar_timestamp, push_scalar_value};
 use crate::engine::Value;
 use crate::engine::batch::Row;
@@ -36,10 +36,6 @@ pub(crate) struct Success {
 pub(crate) enum Data {
     /// JSON as it is.
     Json(Vec<u8>),
-    /// A list of strings.
-    Strings(Vec<Box<str>>, Option<Reservation>),
-    /// A list of label sets.
-    Series(Vec<Labels>, Option<Reservation>),
     /// The value of a query.
     Query(QueryData),
     /// Anything else that may be large.
@@ -50,7 +46,7 @@ impl Data {
     /// `items` with commas between `head` and `tail`, each freed when it was written. `held` is their memory.
     pub(crate) fn items<T: Send + 'static>(
         head: &[u8],
-        (items, held): (Vec<T>, Reservation),
+        (items, held): (Vec<T>, impl Send + 'static),
         tail: Vec<u8>,
         push: impl Fn(&T, &mut Vec<u8>) + Send + 'static,
     ) -> Self {
@@ -179,15 +175,6 @@ impl Iterator for Pieces {
 fn pieces(data: Data) -> Pieces {
     match data {
         Data::Json(json) => Pieces::whole(json),
-        // The memory of the items is held as long as the closures.
-        Data::Strings(strings, held) => list(strings, move |text, out| {
-            let _ = &held;
-            push_string(out, text);
-        }),
-        Data::Series(series, held) => list(series, move |labels, out| {
-            let _ = &held;
-            push_labels(out, labels);
-        }),
         Data::Query(data) => query_pieces(data),
         Data::Pieces(pieces) => pieces,
     }
@@ -263,20 +250,20 @@ fn pair(time: Millis, push: impl FnOnce(&mut Vec<u8>)) -> Pieces {
 /// Keeps the first `limit` series, if that is not 0. Gives whether some were left out (truncateResults in
 /// web/api/v1/api.go).
 pub(crate) fn truncate(value: &mut Value, limit: usize) -> bool {
-    let length = match value {
-        Value::Series(rows) => rows.len(),
-        Value::Matrix(series) => series.len(),
-        Value::Scalar(_) | Value::String(_) => return false,
-    };
-    if limit == 0 || length <= limit {
-        return false;
-    }
     match value {
-        Value::Series(rows) => rows.truncate(limit),
-        Value::Matrix(series) => series.truncate(limit),
-        Value::Scalar(_) | Value::String(_) => {}
+        Value::Series(rows) => truncate_list(rows, limit),
+        Value::Matrix(series) => truncate_list(series, limit),
+        Value::Scalar(_) | Value::String(_) => false,
     }
-    true
+}
+
+/// The same for any list.
+pub(crate) fn truncate_list<T>(items: &mut Vec<T>, limit: usize) -> bool {
+    let truncated = limit > 0 && items.len() > limit;
+    if truncated {
+        items.truncate(limit);
+    }
+    truncated
 }
 
 #[cfg(test)]
@@ -288,7 +275,12 @@ mod tests {
     use masthead_store::samples::HistogramSample;
 
     use super::*;
+    use crate::api::json::push_labels;
     use crate::engine::batch::ABSENT;
+
+    fn list_of<T: Send + 'static>(items: Vec<T>, push: fn(&T, &mut Vec<u8>)) -> Success {
+        Success::of(Data::items(b"[", (items, ()), b"]".to_vec(), push))
+    }
 
     async fn text(success: Success) -> String {
         let bytes = axum::body::to_bytes(success.into_body(), usize::MAX).await.unwrap();
@@ -348,9 +340,9 @@ mod tests {
                 ),
                 r#"{"resultType":"matrix","result":[{"metric":{"a":"b"},"values":[[0.001,"0.1"],[0.002,"5"]]}]}"#,
             ),
-            (Success::of(Data::Strings(vec!["a".into(), "&".into()], None)), r#"["a","\u0026"]"#),
-            (Success::of(Data::Series(vec![Labels::from_pairs([("a", "&")])], None)), r#"[{"a":"&"}]"#),
-            (Success::of(Data::Series(vec![], None)), "[]"),
+            (list_of(vec!["a", "&"], |text, out| push_string(out, text)), r#"["a","\u0026"]"#),
+            (list_of(vec![Labels::from_pairs([("a", "&")])], |labels, out| push_labels(out, labels)), r#"[{"a":"&"}]"#),
+            (list_of(Vec::<()>::new(), |(), _| {}), "[]"),
         ] {
             assert_eq!(text(success).await, format!(r#"{{"status":"success","data":{expected}}}"#));
         }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::encode::{Data, Success};
-use super::json::push_key;
+use super::json::{push_bool, push_key};
 use super::{Api, ApiError, Call, Reply};
 use crate::config::{Config, Feature};
 use crate::promql::ast::{AggregateOp, BinaryOp};
@@ -22,7 +22,7 @@ pub(super) async fn features(api: &Api, _: &Call) -> Result<Reply, ApiError> {
         for (name, on) in features {
             // Operators stay readable: nothing here comes from users.
             push_key(&mut out, name);
-            out.extend_from_slice(if on { b"true" } else { b"false" });
+            push_bool(&mut out, on);
         }
         out.push(b'}');
     }

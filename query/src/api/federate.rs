@@ -57,10 +57,12 @@ fn kind_of(latest: &Latest) -> FamilyKind {
 /// The answer, a family after the other.
 struct Exposition {
     /// By metric name, then by labels.
-    rows: Vec<Row>,
-    next: usize,
+    rows: std::vec::IntoIter<Row>,
     format: Format,
-    /// Memory of `rows`.
+    /// The family whose type was told last.
+    told: Option<(Box<str>, FamilyKind)>,
+    ended: bool,
+    /// Memory of the rows.
     _held: Option<Reservation>,
 }
 
@@ -75,46 +77,54 @@ impl Exposition {
             shown && !labels.metric_name().is_empty()
         });
         rows.sort_by(|(a, _), (b, _)| a.metric_name().cmp(b.metric_name()));
-        Self { rows, next: 0, format, _held: held }
+        Self { rows: rows.into_iter(), format, told: None, ended: false, _held: held }
     }
 
     fn into_body(self) -> Body {
         Body::from_stream(futures::stream::iter(self.map(Ok::<_, std::convert::Infallible>)))
     }
 
-    /// The rows of the next family.
-    fn family(&mut self) -> &[Row] {
-        let rest = &self.rows[self.next..];
-        let alike = |(labels, latest): &Row| {
-            let (first_labels, first) = &rest[0];
+    /// The next row as text, behind its family's type where that is new.
+    fn push_row(&mut self, out: &mut Vec<u8>) {
+        let Some((labels, latest)) = self.rows.next() else { return };
+        let (name, kind) = (labels.metric_name(), kind_of(&latest));
+        if self.told.as_ref().is_none_or(|(told, of)| **told != *name || *of != kind) {
+            text::push_type(name, kind, self.format, out);
+            self.told = Some((name.into(), kind));
+        }
+        text::push_row(&labels, &latest, self.format, out);
+    }
+
+    /// The next family as one message.
+    fn push_message(&mut self, out: &mut Vec<u8>) {
+        let rest = self.rows.as_slice();
+        let Some((first_labels, first)) = rest.first() else { return };
+        let alike = |(labels, latest): &&Row| {
             labels.metric_name() == first_labels.metric_name() && kind_of(latest) == kind_of(first)
         };
-        let count = rest.iter().take_while(|row| alike(row)).count();
-        self.next += count;
-        &self.rows[self.next - count..self.next]
+        let count = rest.iter().take_while(alike).count();
+        push_message(&rest[..count], self.format, out);
+        self.rows.by_ref().take(count).for_each(drop);
     }
 }
 
 impl Iterator for Exposition {
     type Item = Bytes;
 
-    /// Some families.
+    /// Some rows.
     fn next(&mut self) -> Option<Bytes> {
         /// Bytes a piece, about.
         const PIECE_BYTES: usize = 32 << 10;
-        let format = self.format;
         let mut out = Vec::new();
-        while self.next < self.rows.len() && out.len() < PIECE_BYTES {
-            let rows = self.family();
-            match format.syntax {
-                Syntax::Text | Syntax::OpenMetrics => text::push_family(rows, format, &mut out),
-                Syntax::Protobuf => push_message(rows, format, &mut out),
+        while self.rows.len() > 0 && out.len() < PIECE_BYTES {
+            match self.format.syntax {
+                Syntax::Text | Syntax::OpenMetrics => self.push_row(&mut out),
+                Syntax::Protobuf => self.push_message(&mut out),
             }
         }
-        if format.syntax == Syntax::OpenMetrics && self.next == self.rows.len() {
+        if self.format.syntax == Syntax::OpenMetrics && self.rows.len() == 0 && !self.ended {
             out.extend_from_slice(b"# EOF\n");
-            // Only once.
-            self.next += 1;
+            self.ended = true;
         }
         (!out.is_empty()).then(|| out.into())
     }

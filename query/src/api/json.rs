@@ -89,6 +89,11 @@ pub(crate) fn push_key(out: &mut Vec<u8>, key: &str) {
     out.push(b':');
 }
 
+/// Appends `true` or `false`.
+pub(crate) fn push_bool(out: &mut Vec<u8>, truth: bool) {
+    out.extend_from_slice(if truth { b"true" } else { b"false" });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

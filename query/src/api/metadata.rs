@@ -3,7 +3,8 @@
 use masthead_store::Matcher;
 use masthead_store::labels::quote;
 
-use super::encode::{Data, Success};
+use super::encode::{Data, Success, truncate_list};
+use super::json::{push_labels, push_string};
 use super::params::{Params, unescape_label_name};
 use super::query::{enter, selectors};
 use super::time::Time;
@@ -20,10 +21,8 @@ pub(super) async fn series(api: &Api, call: &Call) -> Result<Reply, ApiError> {
     let asked = request(api, params, |fault| fault.about("match[]")).await?;
     let Some((turn, request)) = asked else { return Ok(empty(api, call)) };
     let limit = request.limit;
-    let mut answer = api.querier.series(turn, request).await?;
-    let truncated = truncate(&mut answer.value, limit);
-    let data = Data::Series(std::mem::take(&mut answer.value), answer.held.take());
-    Ok(reply(api, call, data, answer, truncated))
+    let answer = api.querier.series(turn, request).await?;
+    Ok(reply(api, call, answer, limit, |labels, out| push_labels(out, labels)))
 }
 
 /// `/api/v1/labels`.
@@ -31,10 +30,8 @@ pub(super) async fn label_names(api: &Api, call: &Call) -> Result<Reply, ApiErro
     let asked = request(api, &call.params, |fault| fault).await?;
     let Some((turn, request)) = asked else { return Ok(empty(api, call)) };
     let limit = request.limit;
-    let mut answer = api.querier.label_names(turn, request).await?;
-    let truncated = truncate(&mut answer.value, limit);
-    let data = Data::Strings(std::mem::take(&mut answer.value), answer.held.take());
-    Ok(reply(api, call, data, answer, truncated))
+    let answer = api.querier.label_names(turn, request).await?;
+    Ok(reply(api, call, answer, limit, |text, out| push_string(out, text)))
 }
 
 /// `/api/v1/label/<name>/values`.
@@ -46,10 +43,8 @@ pub(super) async fn label_values(api: &Api, call: &Call) -> Result<Reply, ApiErr
     let asked = request(api, &call.params, |fault| fault).await?;
     let Some((turn, request)) = asked else { return Ok(empty(api, call)) };
     let limit = request.limit;
-    let mut answer = api.querier.label_values(turn, &name, request).await?;
-    let truncated = truncate(&mut answer.value, limit);
-    let data = Data::Strings(std::mem::take(&mut answer.value), answer.held.take());
-    Ok(reply(api, call, data, answer, truncated))
+    let answer = api.querier.label_values(turn, &name, request).await?;
+    Ok(reply(api, call, answer, limit, |text, out| push_string(out, text)))
 }
 
 /// The request that the parameters make, with its turn; None where the range is empty, to which nothing can be answered.
@@ -76,21 +71,19 @@ pub(super) async fn matcher_sets(api: &Api, turn: &Turn, params: &Params) -> Res
     }
 }
 
-fn truncate<T>(items: &mut Vec<T>, limit: usize) -> bool {
-    let truncated = limit > 0 && items.len() > limit;
-    if truncated {
-        items.truncate(limit);
-    }
-    truncated
-}
-
-fn reply<T>(api: &Api, call: &Call, data: Data, answer: Answer<T>, truncated: bool) -> Reply {
-    let mut warnings = answer.warnings;
-    if truncated {
+fn reply<T: Send + 'static>(
+    api: &Api,
+    call: &Call,
+    answer: Answer<Vec<T>>,
+    limit: usize,
+    push: fn(&T, &mut Vec<u8>),
+) -> Reply {
+    let Answer { mut value, mut warnings, coverage, cost, held, .. } = answer;
+    if truncate_list(&mut value, limit) {
         warnings.push("results truncated due to limit".to_owned());
     }
-    let success = Success { data, warnings, infos: vec![], coverage: None };
-    api.reply(call, success, answer.coverage, answer.cost)
+    let data = Data::items(b"[", (value, held), b"]".to_vec(), push);
+    api.reply(call, Success { data, warnings, infos: vec![], coverage: None }, coverage, cost)
 }
 
 /// Nobody was asked, and nothing is missing.

@@ -188,6 +188,7 @@ const ROUTES: &[Route] = &[
     other("/api/v1/search/label_values", GET_POST, handler!(about::no_search)),
     other("/-/healthy", PROBE, handler!(status::healthy)),
     other("/-/ready", PROBE, handler!(status::ready)),
+    other("/version", PROBE, handler!(status::version)),
     other("/metrics", PROBE, handler!(status::metrics)),
     other("/", PROBE, handler!(status::page)),
 ];
@@ -419,7 +420,7 @@ fn route(method: &Method, uri: &Uri) -> Result<(&'static Route, String), Box<Rep
         return Err(Box::new(status::text(StatusCode::BAD_REQUEST, "400 Bad Request")));
     };
     let Some((route, name)) = find(&path) else {
-        let plain = without_empty_segments(&path);
+        let plain = clean(&path);
         return Err(Box::new(match find(&plain) {
             Some(_) if plain != path => moved(method, (&path, &plain), uri.query()),
             _ => status::refusal(StatusCode::NOT_FOUND, "404 page not found"),
@@ -441,14 +442,21 @@ fn find(path: &str) -> Option<(&'static Route, String)> {
     ROUTES.iter().find_map(|route| Some((route, match_path(route.path, path)?)))
 }
 
-/// A path without doubled slashes and one at the end.
-fn without_empty_segments(path: &str) -> String {
-    let segments = path.split('/').filter(|segment| !segment.is_empty());
-    segments.fold(String::new(), |path, segment| path + "/" + segment)
+/// A path without doubled slashes, one at the end, `.` and `..`.
+fn clean(path: &str) -> String {
+    let mut segments = Vec::new();
+    for segment in path.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => _ = segments.pop(),
+            segment => segments.push(segment),
+        }
+    }
+    segments.into_iter().fold(String::new(), |path, segment| path + "/" + segment)
 }
 
 /// Sends the client to the path that it most likely meant. What is no GET is to be repeated as it was, as by Go's routers, of
-/// which the one for doubled slashes never says for how long.
+/// which the one for odd paths never says for how long.
 fn moved(method: &Method, (from, path): (&str, &str), query: Option<&str>) -> Reply {
     let status = match *method == Method::GET && from.strip_suffix('/') == Some(path) {
         true => StatusCode::MOVED_PERMANENTLY,

@@ -4,9 +4,8 @@ use axum::body::Body;
 use http::{HeaderValue, StatusCode, header};
 use masthead_store::{StoreInfo, StoreState};
 
-use super::coverage::push_bool;
 use super::encode::{Data, Success};
-use super::json::{push_key, push_labels, push_list, push_string};
+use super::json::{push_bool, push_key, push_labels, push_list, push_string};
 use super::time::rfc3339;
 use super::{Api, ApiError, Call, Reply};
 
@@ -17,6 +16,19 @@ const PAGE: &str = include_str!("page.html");
 
 /// `/api/v1/status/buildinfo`. Without the key `features`, which clients take for a Mimir.
 pub(super) async fn build_info(_: &Api, _: &Call) -> Result<Reply, ApiError> {
+    Ok(Reply::plain(Success::of(Data::Json(build()))))
+}
+
+/// `/version`.
+pub(super) async fn version(_: &Api, _: &Call) -> Result<Reply, ApiError> {
+    let mut json = build();
+    json.push(b'\n');
+    // As Prometheus calls it.
+    Ok(Reply::raw(StatusCode::OK, HeaderValue::from_static("text/plain; charset=utf-8"), Body::from(json)))
+}
+
+/// What was built.
+fn build() -> Vec<u8> {
     let mut out = b"{".to_vec();
     for (key, value) in [
         ("version", API_VERSION),
@@ -30,7 +42,7 @@ pub(super) async fn build_info(_: &Api, _: &Call) -> Result<Reply, ApiError> {
         push_string(&mut out, value);
     }
     out.push(b'}');
-    Ok(Reply::plain(Success::of(Data::Json(out))))
+    out
 }
 
 /// `/api/v1/stores`: by component type as in Thanos, with state and since when besides.

@@ -4,6 +4,7 @@ use masthead_store::Matcher;
 
 use super::encode::{Data, Success};
 use super::json::{push_key, push_list, push_string, push_strings};
+use super::number::push_json_float;
 use super::query::enter;
 use super::{Api, ApiError, Call, Reply};
 use crate::error::QueryError;
@@ -241,14 +242,10 @@ fn push_matching(out: &mut Vec<u8>, matching: &Matching) {
 /// A number of JSON, as Go writes it. What JSON has no number for is a string; Prometheus answers such a tree with an error.
 fn push_fill(out: &mut Vec<u8>, value: Option<f64>) {
     let Some(value) = value else { return out.extend_from_slice(b"null") };
-    if !value.is_finite() {
-        return push_string(out, &go_float::plain(value));
+    match value.is_finite() {
+        true => push_json_float(out, value),
+        false => push_string(out, &go_float::plain(value)),
     }
-    if value == 0.0 || (1e-6..1e21).contains(&value.abs()) {
-        return go_float::push_plain(out, value);
-    }
-    let (digits, exponent) = go_float::scientific(value);
-    out.extend_from_slice(format!("{digits}e{exponent:+}").as_bytes());
 }
 
 fn push_function(out: &mut Vec<u8>, function: &Function) {

@@ -303,6 +303,8 @@ async fn the_empty_forms() {
     let build: serde_json::Value = serde_json::from_str(&get(&api, "/api/v1/status/buildinfo").await.body).unwrap();
     assert_eq!(build["data"]["version"], "3.14.0");
     assert!(build["data"].get("features").is_none());
+    let version = get(&api, "/version").await;
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&version.body).unwrap(), build["data"]);
 }
 
 #[tokio::test]
@@ -340,6 +342,7 @@ async fn labels_series_and_their_limits() {
 async fn near_misses_are_sent_to_the_path_that_was_meant() {
     let api = api_over(vec![Arc::new(east())], |_| {});
     for (path, status, location) in [
+        ("/api/v1/./x/../labels", 307, "/api/v1/labels"),
         ("/api/v1//query?query=%22x%22&time=5", 307, "/api/v1/query?query=%22x%22&time=5"),
         ("//api/v1/query", 307, "/api/v1/query"),
         ("/api/v1/labels/", 301, "/api/v1/labels"),

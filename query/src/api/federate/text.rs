@@ -1,34 +1,40 @@
 //! Families of samples as text: Prometheus' own format, and OpenMetrics.
 
-use masthead_store::Millis;
 use masthead_store::histogram::Histogram;
 use masthead_store::serve::exposition::{self, FamilyKind};
+use masthead_store::{Labels, Millis};
 
 use super::negotiate::{Format, Syntax, is_plain};
-use super::{Row, exposed, kind_of};
+use super::{exposed, kind_of};
 use crate::go_float;
-use crate::querier::LatestValue;
+use crate::querier::{Latest, LatestValue};
 
-/// Appends the rows of one name and kind.
-pub(super) fn push_family(rows: &[Row], format: Format, out: &mut Vec<u8>) {
-    let Some((labels, latest)) = rows.first() else { return };
-    let name = format.escaping.apply(labels.metric_name());
-    let kind = match (kind_of(latest), format.syntax) {
+/// Appends what the rows of one name and kind are.
+pub(super) fn push_type(name: &str, kind: FamilyKind, format: Format, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"# TYPE ");
+    push_name(out, &format.escaping.apply(name));
+    out.extend_from_slice(format!(" {}\n", type_name(kind, format.syntax)).as_bytes());
+}
+
+fn type_name(kind: FamilyKind, syntax: Syntax) -> &'static str {
+    match (kind, syntax) {
         (FamilyKind::Untyped, Syntax::OpenMetrics) => "unknown",
         (FamilyKind::Untyped, _) => "untyped",
         (FamilyKind::GaugeHistogram, Syntax::OpenMetrics) => "gaugehistogram",
         (FamilyKind::Histogram | FamilyKind::GaugeHistogram, _) => "histogram",
-    };
-    out.extend_from_slice(b"# TYPE ");
-    push_name(out, &name);
-    out.extend_from_slice(format!(" {kind}\n").as_bytes());
-    for (labels, latest) in rows {
-        let labels: Vec<_> = exposed(labels).map(|(name, value)| (format.escaping.apply(name), value)).collect();
-        let labels: Vec<(&str, &str)> = labels.iter().map(|(name, value)| (&**name, *value)).collect();
-        let line = Line { name: &name, labels: &labels, time: latest.time, format };
-        match &latest.value {
-            LatestValue::Float(value) => line.push("", None, *value, out),
-            LatestValue::Histogram(histogram) => push_histogram(&line, histogram, kind, out),
+    }
+}
+
+/// Appends the lines of one series.
+pub(super) fn push_row(labels: &Labels, latest: &Latest, format: Format, out: &mut Vec<u8>) {
+    let name = format.escaping.apply(labels.metric_name());
+    let labels: Vec<_> = exposed(labels).map(|(name, value)| (format.escaping.apply(name), value)).collect();
+    let labels: Vec<(&str, &str)> = labels.iter().map(|(name, value)| (&**name, *value)).collect();
+    let line = Line { name: &name, labels: &labels, time: latest.time, format };
+    match &latest.value {
+        LatestValue::Float(value) => line.push("", None, *value, out),
+        LatestValue::Histogram(histogram) => {
+            push_histogram(&line, histogram, type_name(kind_of(latest), format.syntax), out);
         }
     }
 }
