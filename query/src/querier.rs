@@ -314,6 +314,7 @@ impl Querier {
             },
             timeout: turn.timeout,
             partial_response: choices.partial_response,
+            chosen: !choices.store_matchers.is_empty(),
             selections: Arc::default(),
         }
     }

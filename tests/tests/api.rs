@@ -259,13 +259,12 @@ fn paths(asks: &mut Vec<Ask>) {
         "/federate",
         "/federate?match[]=up{",
         "/federate?match[]=nothing_of_today",
-        "/api/v1//query?query=1&time=4",
     ] {
         asks.push(get(target));
         for method in ["HEAD", "OPTIONS", "DELETE", "PUT", "POST"] {
             // Go redirects differently by method, and where the body of a form is missing the clock's time counts.
             // 3.5 still has a DELETE of series that does nothing.
-            if !target.contains("//query") && !target.contains("query=") && !target.contains("/series") {
+            if !target.contains("query=") && !target.contains("/series") {
                 asks.push(Ask { method, ..get(target) });
             }
         }

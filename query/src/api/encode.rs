@@ -5,7 +5,7 @@ mod series;
 use axum::body::Body;
 use bytes::Bytes;
 use masthead_store::coverage::Coverage;
-use masthead_store::{Labels, Millis, Reservation};
+use masthead_store::{Labels, Millis, Reservation, Samples};
 
 use super::coverage;
 use super::json::{push_key, push_plain, push_string, push_strings};
@@ -120,21 +120,23 @@ pub(crate) fn error_body(error_type: &str, text: &str) -> Vec<u8> {
     out
 }
 
-/// Appends item `i`, and frees what it took.
-type PushItem = Box<dyn FnMut(usize, &mut Vec<u8>) + Send>;
+/// Appends the next item, or a part of it, and frees what it took. Whether the item has ended.
+type PushItem = Box<dyn FnMut(&mut Vec<u8>) -> bool + Send>;
 
 /// JSON as a head, `count` items with commas between them, and a tail.
 pub(crate) struct Pieces {
     head: Vec<u8>,
     count: usize,
     next: usize,
+    /// A part of the next item was written.
+    within: bool,
     push: PushItem,
     tail: Vec<u8>,
 }
 
 impl Pieces {
     fn whole(json: Vec<u8>) -> Self {
-        Self { head: json, count: 0, next: 0, push: Box::new(|_, _| {}), tail: vec![] }
+        Self { head: json, count: 0, next: 0, within: false, push: Box::new(|_| true), tail: vec![] }
     }
 
     /// A body of known length where all fits into one piece.
@@ -159,11 +161,11 @@ impl Iterator for Pieces {
             out.reserve(PIECE_BYTES);
         }
         while self.next < self.count && out.len() < PIECE_BYTES {
-            if self.next > 0 {
+            if self.next > 0 && !self.within {
                 out.push(b',');
             }
-            (self.push)(self.next, &mut out);
-            self.next += 1;
+            self.within = !(self.push)(&mut out);
+            self.next += usize::from(!self.within);
         }
         if self.next == self.count {
             out.append(&mut self.tail);
@@ -184,12 +186,32 @@ fn pieces(data: Data) -> Pieces {
 fn list<T: Send + 'static>(items: Vec<T>, push: impl Fn(&T, &mut Vec<u8>) + Send + 'static) -> Pieces {
     let count = items.len();
     let mut items = items.into_iter();
-    let push: PushItem = Box::new(move |_, out| {
+    let push = move |out: &mut Vec<u8>| {
         if let Some(item) = items.next() {
             push(&item, out);
         }
-    });
-    Pieces { head: b"[".to_vec(), count, next: 0, push, tail: b"]".to_vec() }
+        true
+    };
+    list_of(count, Box::new(push))
+}
+
+/// A list of raw series, each freed when it was written.
+fn raw_series(series: Vec<(Labels, Samples)>) -> Pieces {
+    let count = series.len();
+    let mut series = series.into_iter().peekable();
+    let mut point = 0;
+    let push = move |out: &mut Vec<u8>| {
+        let ended = series.peek().is_none_or(|one| push_samples(out, one, &mut point));
+        if ended {
+            (_, point) = (series.next(), 0);
+        }
+        ended
+    };
+    list_of(count, Box::new(push))
+}
+
+fn list_of(count: usize, push: PushItem) -> Pieces {
+    Pieces { head: b"[".to_vec(), count, next: 0, within: false, push, tail: b"]".to_vec() }
 }
 
 fn query_pieces(data: QueryData) -> Pieces {
@@ -207,7 +229,7 @@ fn query_pieces(data: QueryData) -> Pieces {
         Value::String(text) => ("string", pair(start, |out| push_string(out, &text))),
         Value::Series(rows) if instant => ("vector", list(rows, move |row, out| push_sample(out, row, start))),
         Value::Series(rows) => ("matrix", matrix(rows, timeline)),
-        Value::Matrix(series) => ("matrix", list(series, |(labels, samples), out| push_samples(out, labels, samples))),
+        Value::Matrix(series) => ("matrix", raw_series(series)),
     };
     let mut head = b"{".to_vec();
     push_key(&mut head, "resultType");
@@ -224,9 +246,9 @@ fn query_pieces(data: QueryData) -> Pieces {
     pieces.tail.push(b'}');
     if held.is_some() {
         let mut push = pieces.push;
-        pieces.push = Box::new(move |i, out| {
+        pieces.push = Box::new(move |out| {
             let _ = &held;
-            push(i, out);
+            push(out)
         });
     }
     pieces
@@ -270,7 +292,6 @@ pub(crate) fn truncate_list<T>(items: &mut Vec<T>, limit: usize) -> bool {
 mod tests {
     use std::sync::Arc;
 
-    use masthead_store::Samples;
     use masthead_store::histogram::{Histogram, Span};
     use masthead_store::samples::HistogramSample;
 
@@ -278,7 +299,7 @@ mod tests {
     use crate::api::json::push_labels;
     use crate::engine::batch::ABSENT;
 
-    fn list_of<T: Send + 'static>(items: Vec<T>, push: fn(&T, &mut Vec<u8>)) -> Success {
+    fn items<T: Send + 'static>(items: Vec<T>, push: fn(&T, &mut Vec<u8>)) -> Success {
         Success::of(Data::items(b"[", (items, ()), b"]".to_vec(), push))
     }
 
@@ -340,9 +361,9 @@ mod tests {
                 ),
                 r#"{"resultType":"matrix","result":[{"metric":{"a":"b"},"values":[[0.001,"0.1"],[0.002,"5"]]}]}"#,
             ),
-            (list_of(vec!["a", "&"], |text, out| push_string(out, text)), r#"["a","\u0026"]"#),
-            (list_of(vec![Labels::from_pairs([("a", "&")])], |labels, out| push_labels(out, labels)), r#"[{"a":"&"}]"#),
-            (list_of(Vec::<()>::new(), |(), _| {}), "[]"),
+            (items(vec!["a", "&"], |text, out| push_string(out, text)), r#"["a","\u0026"]"#),
+            (items(vec![Labels::from_pairs([("a", "&")])], |labels, out| push_labels(out, labels)), r#"[{"a":"&"}]"#),
+            (items(Vec::<()>::new(), |(), _| {}), "[]"),
         ] {
             assert_eq!(text(success).await, format!(r#"{{"status":"success","data":{expected}}}"#));
         }
@@ -456,5 +477,34 @@ mod tests {
         assert!(!truncate(&mut value, 0) && !truncate(&mut value, 2) && truncate(&mut value, 1));
         assert!(matches!(value, Value::Series(rows) if rows.len() == 1));
         assert!(!truncate(&mut Value::Scalar(vec![1.0]), 1));
+    }
+
+    /// However many samples a series has, it comes in pieces, and as if it came as one.
+    #[tokio::test]
+    async fn long_series_are_cut() {
+        for (floats, histograms) in [(0, 0), (1, 0), (5_000, 0), (2_048, 64), (4_096, 200), (0, 65)] {
+            let histogram = Arc::new(Histogram::default());
+            let later = |i: i64| HistogramSample { timestamp: i, start_timestamp: 0, histogram: histogram.clone() };
+            let samples = Samples {
+                timestamps: (0..floats).collect(),
+                values: (0..floats).map(|i| i as f64).collect(),
+                histograms: (floats..floats + histograms).map(later).collect(),
+                ..Samples::default()
+            };
+            let one = (Labels::from_pairs([("a", "b")]), samples);
+            let pieces = raw_series(vec![one.clone(), one]);
+            let parts: Vec<Bytes> = pieces.collect();
+            assert!(parts.iter().all(|part| part.len() < 3 * PIECE_BYTES), "{floats} {histograms}");
+            let json: serde_json::Value = serde_json::from_slice(&parts.concat()).unwrap();
+            assert_eq!(json.as_array().unwrap().len(), 2);
+            for series in json.as_array().unwrap() {
+                for (key, count) in [("values", floats), ("histograms", histograms)] {
+                    let points = series.get(key).and_then(|points| points.as_array());
+                    assert_eq!(points.map_or(0, Vec::len) as i64, count, "{key} of {floats} and {histograms}");
+                    assert_eq!(points.is_some(), count > 0);
+                }
+                assert_eq!(series["metric"]["a"], "b");
+            }
+        }
     }
 }

@@ -26,6 +26,8 @@ pub(super) struct Asking {
     pub(super) timeout: Duration,
     /// Answer where stores are missing.
     pub(super) partial_response: bool,
+    /// The request chose among the stores.
+    pub(super) chosen: bool,
     pub(super) selections: Arc<Selections>,
 }
 
@@ -99,8 +101,9 @@ impl Asking {
 
     /// A warning where there is nobody to ask, so that nothing is not taken for an answer.
     pub(super) fn no_store(&self) -> Vec<String> {
+        let why = if self.chosen { "no store fulfils storeMatch[]" } else { "no store is configured" };
         match self.stores.is_empty() {
-            true => vec!["no store is configured, so that nothing was asked".to_owned()],
+            true => vec![format!("{why}, so that nothing was asked")],
             false => vec![],
         }
     }

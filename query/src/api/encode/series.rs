@@ -85,25 +85,58 @@ pub(super) fn push_row(out: &mut Vec<u8>, row: &Row, stamps: &Stamps) {
     out.push(b'}');
 }
 
-/// `{"metric":{..},"values":[..],"histograms":[..]}` of raw samples.
-pub(super) fn push_samples(out: &mut Vec<u8>, labels: &Labels, samples: &Samples) {
-    push_metric(out, labels);
-    push_points(out, b",\"values\":", |out| {
-        out.reserve(samples.values.len() * POINT_BYTES);
-        let mut last = Last::default();
-        for (time, value) in samples.timestamps.iter().zip(&samples.values) {
-            push_stamp(out, *time);
-            last.push(out, *value);
-        }
-    });
-    push_points(out, b",\"histograms\":", |out| {
-        for sample in &samples.histograms {
-            push_stamp(out, sample.timestamp);
-            push_histogram(out, &sample.histogram);
-            out.push(b']');
-        }
-    });
-    out.push(b'}');
+/// Some points of `{"metric":{..},"values":[..],"histograms":[..]}` of raw samples, which may be many: those from `next` on,
+/// which is left behind them. Whether that was all.
+pub(super) fn push_samples(out: &mut Vec<u8>, (labels, samples): &(Labels, Samples), next: &mut usize) -> bool {
+    /// Points, and histograms, that are written at a time.
+    const POINTS: (usize, usize) = (2_048, 64);
+    if *next == 0 {
+        push_metric(out, labels);
+    }
+    let floats = samples.values.len();
+    if *next < floats {
+        let range = *next..floats.min(*next + POINTS.0);
+        out.reserve(range.len() * POINT_BYTES);
+        push_part(out, b",\"values\":", (&range, floats), |out| {
+            let mut last = Last::default();
+            for (time, value) in samples.timestamps[range.clone()].iter().zip(&samples.values[range.clone()]) {
+                push_stamp(out, *time);
+                last.push(out, *value);
+            }
+        });
+        *next = range.end;
+    } else if *next < samples.len() {
+        let first = *next - floats;
+        let range = first..samples.histograms.len().min(first + POINTS.1);
+        push_part(out, b",\"histograms\":", (&range, samples.histograms.len()), |out| {
+            for sample in &samples.histograms[range.clone()] {
+                push_stamp(out, sample.timestamp);
+                push_histogram(out, &sample.histogram);
+                out.push(b']');
+            }
+        });
+        *next = floats + range.end;
+    }
+    let ended = *next == samples.len();
+    if ended {
+        out.push(b'}');
+    }
+    ended
+}
+
+/// The items `part` of a list of `count` under `key`. `push` puts a comma before every item, the first too.
+fn push_part(out: &mut Vec<u8>, key: &[u8], (part, count): (&Range<usize>, usize), push: impl FnOnce(&mut Vec<u8>)) {
+    if part.start == 0 {
+        out.extend_from_slice(key);
+    }
+    let first = out.len();
+    push(out);
+    if part.start == 0 {
+        out[first] = b'[';
+    }
+    if part.end == count {
+        out.push(b']');
+    }
 }
 
 fn push_metric(out: &mut Vec<u8>, labels: &Labels) {

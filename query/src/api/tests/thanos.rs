@@ -41,6 +41,12 @@ async fn stores_are_chosen_by_address() {
         let got = get(&api, &format!("/api/v1/{path}&{matchers}")).await;
         assert_eq!((got.status, got.header("masthead-coverage")), (200, expected), "{path}&{matchers}: {}", got.body);
     }
+    let got = get(&api, "/api/v1/query?query=up&storeMatch[]=none").await;
+    assert!(
+        got.body.ends_with(r#""warnings":["no store fulfils storeMatch[], so that nothing was asked"]}"#),
+        "{}",
+        got.body
+    );
 }
 
 #[tokio::test]
