@@ -10,9 +10,9 @@ use crate::samples::{HistogramSample, Samples, is_stale};
 /// Appends the histograms of `samples`, which lie part after part, to `out`, whose floats from index `floats` on are
 /// merged already. The histograms are taken out of `samples`.
 ///
-/// Of those at the same time the first in [`order`] counts, so that it does not matter who sent what in which order. Of
-/// a float and a histogram a stale float counts, else the histogram. A hint that there was no reset is about the sample
-/// before in the same chunk, and is kept only where that sample is what stands before.
+/// Of those at the same time the first in [`order`] counts, so that it does not matter who sent what in which order; a float
+/// counts before all of them. A hint that there was no reset is about the sample before in the same chunk, and is kept only
+/// where that sample is what stands before.
 pub(super) fn merge(samples: &mut Samples, parts: &[Range<usize>], floats: usize, out: &mut Samples) {
     let all = &samples.histograms;
     let is_first = |i: usize| parts.binary_search_by(|part| part.start.cmp(&i)).is_ok();
@@ -20,15 +20,11 @@ pub(super) fn merge(samples: &mut Samples, parts: &[Range<usize>], floats: usize
     sorted.sort_unstable_by(|a, b| order(&all[*a], &all[*b]));
     let first = out.histograms.len();
     let mut float = floats;
-    let mut gone = Vec::new();
     for same_time in sorted.chunk_by(|a, b| all[*a].timestamp == all[*b].timestamp) {
         let winner = &all[same_time[0]];
         float += out.timestamps[float..].partition_point(|time| *time < winner.timestamp);
         if out.timestamps.get(float) == Some(&winner.timestamp) {
-            if is_stale(out.values[float]) {
-                continue;
-            }
-            gone.push(float);
+            continue;
         }
         let last = out.histograms.get(first..).and_then(<[_]>::last);
         let follows = |i: usize| match last {
@@ -46,28 +42,6 @@ pub(super) fn merge(samples: &mut Samples, parts: &[Range<usize>], floats: usize
         out.histograms.push(sample);
     }
     samples.histograms.clear();
-    remove_floats(out, &gone);
-}
-
-/// Takes out the floats at these places, which ascend.
-fn remove_floats(out: &mut Samples, gone: &[usize]) {
-    let Some(first) = gone.first().copied() else { return };
-    let mut kept = first;
-    let mut gone = gone.iter().peekable();
-    for i in first..out.timestamps.len() {
-        if gone.next_if_eq(&&i).is_some() {
-            continue;
-        }
-        out.timestamps[kept] = out.timestamps[i];
-        out.values[kept] = out.values[i];
-        if let Some(start) = out.start_timestamps.get(i).copied() {
-            out.start_timestamps[kept] = start;
-        }
-        kept += 1;
-    }
-    out.timestamps.truncate(kept);
-    out.values.truncate(kept);
-    out.start_timestamps.truncate(kept);
 }
 
 /// For a sample that follows another one than the one that its hint is about.
