@@ -164,8 +164,9 @@ struct Record {
 }
 
 impl Record {
+    /// Fails all that is unfinished, and all whose series may not have been handed over.
     fn fail_unfinished(&mut self, error: &StoreError) {
-        for entry in self.entries.iter_mut().filter(|entry| entry.outcome.is_none()) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.outcome.is_none() || entry.series > 0) {
             entry.fail(error.clone(), None);
         }
     }

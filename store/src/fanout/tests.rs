@@ -314,6 +314,34 @@ async fn the_deadline_fails_all_that_is_unfinished() {
     assert_eq!(errors(&coverage), [format!("bad-c1-0 {late}"), format!("good-c0-0 {late}")]);
 }
 
+/// A store that has given all is lacking too where the reader came too late for it.
+#[tokio::test(start_paused = true)]
+async fn a_deadline_before_the_last_batch_is_read_is_no_end() {
+    let stores: [Arc<dyn Store>; 1] = [Arc::new(memory("slow", 0, 0, i64::MAX))];
+    let empty: [Arc<dyn Store>; 1] = [Arc::new(memory("empty", 1, 0, i64::MAX))];
+    let nothing = Arc::new(Select { matchers: vec![Matcher::equal("pod", "none")], ..select() });
+    let narrow = FanOutOptions { buffer_bytes: 1, ..options() };
+    let read_late = async |stores: &[Arc<dyn Store>], request: Arc<Select>| {
+        let mut feed = fan_out(stores, request, &Budget::unlimited(), &narrow);
+        tokio::time::sleep(Duration::from_secs(121)).await;
+        let mut series = 0;
+        while let Some(batch) = feed.next().await.unwrap() {
+            series += batch.series.len();
+        }
+        (series, feed.coverage())
+    };
+    let wide = Arc::new(Select { limit: 0, ..select() });
+    let (series, coverage) = read_late(&stores, wide.clone()).await;
+    assert!(series == SERIES && coverage.is_complete(), "one batch waits in the buffer: {series}");
+    let twice = [stores[0].clone(), Arc::new(memory("more", 7, 0, i64::MAX)) as Arc<dyn Store>];
+    let many: Vec<Arc<dyn Store>> =
+        (0..8).map(|i| Arc::new(memory("many", i, 0, i64::MAX)) as Arc<dyn Store>).chain(twice).collect();
+    let (series, coverage) = read_late(&many, wide).await;
+    assert!(series < 9 * SERIES && !coverage.is_complete(), "{series} of {}", 9 * SERIES);
+    let (series, coverage) = read_late(&empty, nothing).await;
+    assert!(series == 0 && coverage.is_complete());
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_cannot_answer_is_named_and_who_cannot_contribute_is_not() {
     let since = SystemTime::UNIX_EPOCH + Duration::from_secs(9);
