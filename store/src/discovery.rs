@@ -1,8 +1,9 @@
 //! From configured addresses to stores: plain ones, and names that DNS is asked for again and again.
 //!
 //! No store is ever lost silently. A name that was never resolved is a missing store under its own name; while resolution
-//! fails (which includes an answer without addresses), the addresses that it gave last stay. Only an address that is no
-//! longer among those of a name that resolves is dropped.
+//! fails (which includes an answer without addresses), the addresses that it gave last stay. An address that is no longer
+//! among those of its name stays too, until others hold all of its label sets: Kubernetes takes a pod out of its service
+//! when it is not ready, which is when its cluster must be told as missing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -18,7 +19,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use self::missing::MissingStore;
 use crate::remote::{RemoteOptions, RemoteStore};
-use crate::{Store, StoreError, StoreErrorKind, StoreState};
+use crate::{Labels, Store, StoreError, StoreErrorKind, StoreState};
 
 mod missing;
 #[cfg(test)]
@@ -31,13 +32,20 @@ pub struct DiscoveryOptions {
     pub remote: RemoteOptions,
     /// How often names are resolved again.
     pub dns_interval: Duration,
+    /// How long an address is kept that a name no longer has, while nobody else holds what it held.
+    pub gone_kept: Duration,
     /// A DNS server to ask instead of the system's, over UDP.
     pub dns_server: Option<SocketAddr>,
 }
 
 impl Default for DiscoveryOptions {
     fn default() -> Self {
-        Self { remote: RemoteOptions::default(), dns_interval: Duration::from_secs(30), dns_server: None }
+        Self {
+            remote: RemoteOptions::default(),
+            dns_interval: Duration::from_secs(30),
+            gone_kept: Duration::from_secs(86_400),
+            dns_server: None,
+        }
     }
 }
 
@@ -89,15 +97,18 @@ const WINDOWS_BYTES: usize = 64 << 20;
 /// With less than this a far peer is slow even in a large fleet, bytes.
 const WINDOW_BYTES_MIN: u32 = 256 << 10;
 
+#[derive(Default)]
 struct State {
-    /// Plain targets, in the order of the configuration; an error for what is no address.
-    plain: Vec<Arc<dyn Store>>,
+    /// Targets that are no addresses, in the order of the configuration.
+    refused: Vec<Arc<dyn Store>>,
     /// All peers by address.
     remotes: BTreeMap<Box<str>, Arc<RemoteStore>>,
     /// Addresses of plain targets, which are never dropped.
     fixed: BTreeSet<Box<str>>,
     /// By the names' order.
     resolved: Vec<Resolved>,
+    /// Addresses that no name has any more, and since when.
+    gone: BTreeMap<Box<str>, Instant>,
 }
 
 /// What is known of a name.
@@ -112,8 +123,7 @@ impl EndpointSet {
     /// `dnsdualstack+HOST:PORT` (both), `dnssrv+NAME` (SRV records and the addresses of their hosts), `dnssrvnoa+NAME` (SRV
     /// records, whose hosts are left to the system's resolver). Nothing is asked yet. Must be called within a tokio runtime.
     pub fn new(targets: Vec<Box<str>>, options: DiscoveryOptions) -> Self {
-        let mut state =
-            State { plain: Vec::new(), remotes: BTreeMap::new(), fixed: BTreeSet::new(), resolved: Vec::new() };
+        let mut state = State::default();
         let mut names = Vec::new();
         let remote = remote_options(&options, targets.len());
         for target in targets {
@@ -135,7 +145,7 @@ impl EndpointSet {
         let missing = state.resolved.iter().filter(|name| name.addresses.is_empty());
         let missing = missing.filter_map(|name| name.failure.clone().map(|store| store as Arc<dyn Store>));
         let remotes = state.remotes.values().map(|store| Arc::clone(store) as Arc<dyn Store>);
-        state.plain.iter().cloned().chain(remotes).chain(missing).collect()
+        state.refused.iter().cloned().chain(remotes).chain(missing).collect()
     }
 
     /// All peers, for their counters.
@@ -226,7 +236,7 @@ impl EndpointSet {
         for (address, store) in new {
             state.remotes.entry(address).or_insert(store);
         }
-        state.drop_unnamed();
+        state.drop_unnamed(self.options.gone_kept);
     }
 
     fn fail(&self, index: usize, error: StoreError) {
@@ -272,15 +282,36 @@ impl State {
             }
             Err(error) => {
                 let down = StoreState::Down { since: SystemTime::now(), error };
-                self.plain.push(Arc::new(MissingStore::new(target, down, None)));
+                self.refused.push(Arc::new(MissingStore::new(target, down, None)));
             }
         }
     }
 
-    fn drop_unnamed(&mut self) {
-        let (fixed, resolved) = (&self.fixed, &self.resolved);
-        self.remotes.retain(|address, _| {
-            fixed.contains(address) || resolved.iter().any(|name| name.addresses.contains(address))
+    /// Drops the addresses that no name has, but for those that are missed: what they held nobody else holds.
+    fn drop_unnamed(&mut self, kept: Duration) {
+        let Self { remotes, fixed, resolved, gone, .. } = self;
+        let is_named =
+            |address: &str| fixed.contains(address) || resolved.iter().any(|name| name.addresses.contains(address));
+        let held: BTreeSet<Labels> = remotes
+            .iter()
+            .filter(|(address, _)| is_named(address))
+            .map(|(_, store)| store.info())
+            .filter(|info| matches!(info.state, StoreState::Up))
+            .flat_map(|info| info.label_sets.clone())
+            .collect();
+        let now = Instant::now();
+        remotes.retain(|address, store| {
+            if is_named(address) {
+                gone.remove(address);
+                return true;
+            }
+            let since = *gone.entry(address.clone()).or_insert(now);
+            let is_missed = store.info().label_sets.iter().any(|set| !held.contains(set)) && now - since < kept;
+            if !is_missed {
+                tracing::info!(store = %address, "store is dropped: no name has its address any more");
+                gone.remove(address);
+            }
+            is_missed
         });
     }
 }

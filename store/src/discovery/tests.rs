@@ -83,12 +83,21 @@ fn targets(texts: &[&str]) -> Vec<Box<str>> {
 }
 
 async fn peer() -> TestPeer {
-    TestPeer::start(|_, _| vec![facts(&[&[("cluster", "x")]], true)]).await
+    peer_of("x").await
+}
+
+async fn peer_of(cluster: &'static str) -> TestPeer {
+    TestPeer::start(move |_, _| vec![facts(&[&[("cluster", cluster)]], true)]).await
 }
 
 fn options(dns_server: SocketAddr) -> DiscoveryOptions {
     let remote = RemoteOptions { info_timeout: Duration::from_millis(800), ..Default::default() };
-    DiscoveryOptions { remote, dns_server: Some(dns_server), dns_interval: Duration::from_millis(20) }
+    DiscoveryOptions {
+        remote,
+        dns_server: Some(dns_server),
+        dns_interval: Duration::from_millis(20),
+        ..Default::default()
+    }
 }
 
 /// Name and state of each store, and the begin of the error of those that are down.
@@ -188,7 +197,7 @@ async fn names_become_stores_or_are_missing_under_their_own() {
     assert!(missing.label_names(Arc::new(select), crate::Allowance::unlimited()).await.is_err());
 }
 
-/// Addresses that vanish go; while the name does not resolve, the last ones stay; what is new comes.
+/// Addresses that vanish go, if others have what they had; while the name does not resolve, the last ones stay; what is new comes.
 #[tokio::test]
 async fn names_are_followed() {
     let (one, two) = (peer().await, peer().await);
@@ -230,6 +239,42 @@ async fn names_are_followed() {
     assert_eq!(states(&set), up(&[&two]));
     *zone.lock().unwrap() = records;
     wait_until(|| !failing()).await;
+}
+
+/// A pod that is not ready leaves its service's name: its cluster is missing until another pod has it.
+#[tokio::test]
+async fn an_address_that_vanishes_is_missed_until_others_hold_the_same() {
+    let (a, b) = (peer_of("a").await, peer_of("b").await);
+    let service = |peer: &TestPeer| Record::Srv(peer.address.port(), "host.test");
+    let zone = zone(&[("svc.test", &[service(&a), service(&b)]), ("host.test", &[LOOPBACK])]);
+    let (server, _task) = dns_server(zone.clone()).await;
+    let set = EndpointSet::new(targets(&["dnssrv+svc.test"]), options(server));
+    let resolve = async |peers: &[&TestPeer]| {
+        zone.lock().unwrap().as_mut().unwrap().insert("svc.test", peers.iter().map(|peer| service(peer)).collect());
+        set.resolve_all().await;
+        set.poll_all().await;
+        states(&set)
+    };
+    let up = |peer: &TestPeer| format!("{} up", peer.address);
+    let sorted = |mut all: Vec<String>| {
+        all.sort();
+        all
+    };
+    assert_eq!(resolve(&[&a, &b]).await, sorted(vec![up(&a), up(&b)]));
+    let address = b.address;
+    assert_eq!(resolve(&[&a]).await, sorted(vec![up(&a), up(&b)]), "as long as it answers it is asked");
+    drop(b);
+    let down = format!("{address} down ask for facts");
+    assert_eq!(resolve(&[&a]).await, sorted(vec![up(&a), down.clone()]));
+    assert_eq!(resolve(&[&a]).await, sorted(vec![up(&a), down]));
+    let again = peer_of("b").await;
+    assert_eq!(resolve(&[&a, &again]).await, sorted(vec![up(&a), up(&again)]));
+    // Not without end.
+    drop(again);
+    resolve(&[&a]).await;
+    assert_eq!(set.stores().len(), 2);
+    set.state().drop_unnamed(Duration::ZERO);
+    assert_eq!(states(&set), [up(&a)]);
 }
 
 /// Waits for what a running task brings about, up to ten seconds.
