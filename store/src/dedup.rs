@@ -322,7 +322,7 @@ fn dedup_all(
     for (samples, rank) in decoded.iter_mut().zip(ranks).skip(1) {
         decode_paid(&lanes[*rank], range, budget, scratch, samples)?;
     }
-    let numbered: Vec<(u16, &Samples)> = (0..).zip(&decoded[..ranks.len()]).collect();
+    let numbered: Vec<(u32, &Samples)> = (0..).zip(&decoded[..ranks.len()]).collect();
     lanes::dedup_within(&numbered, range, &mut scratch.plan, out);
     Ok(())
 }
@@ -358,6 +358,6 @@ fn value_before(samples: &Samples, end: usize) -> Option<(Millis, f64)> {
 }
 
 /// A run that begins at `start` of the output with sample `first` of lane `lane`.
-fn run(start: usize, lane: u16, samples: &Samples, first: usize) -> Run {
+fn run(start: usize, lane: u32, samples: &Samples, first: usize) -> Run {
     Run { start, lane, before: value_before(samples, first) }
 }

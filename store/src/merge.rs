@@ -135,7 +135,7 @@ impl Merge {
             let Some(mut series) = self.pop() else { return Step::Done };
             while self.heap.first().is_some_and(|next| self.streams[*next].next_labels() == Some(&series.labels)) {
                 if let Some(other) = self.pop() {
-                    join(&mut series, other);
+                    series.join(other);
                 }
             }
             self.series.push(series);
@@ -224,16 +224,6 @@ fn take_over(held: &mut Option<Reservation>, more: Reservation) {
     match held {
         Some(held) => held.merge(more),
         None => *held = Some(more),
-    }
-}
-
-/// Adds the lanes of another source of the same series.
-fn join(series: &mut Series, other: Series) {
-    for lane in other.lanes {
-        match series.lanes.iter_mut().find(|have| have.lane == lane.lane) {
-            Some(have) => have.chunks.extend(lane.chunks),
-            None => series.lanes.push(lane),
-        }
     }
 }
 

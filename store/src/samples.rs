@@ -51,7 +51,7 @@ pub struct Run {
     /// Index of the run's first sample.
     pub start: usize,
     /// Position of the lane in the lane order of this series.
-    pub lane: u16,
+    pub lane: u32,
     /// The lane's own last sample before the first one of this run, stale markers left out, so that every kernel that
     /// compares neighbours (rate, irate, resets, delta, changes, ...) judges within one lane. None where the lane has
     /// none.

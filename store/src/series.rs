@@ -7,6 +7,7 @@ use bytes::Bytes;
 use smallvec::{SmallVec, smallvec};
 
 use crate::budget::Reservation;
+use crate::error::{StoreError, StoreErrorKind};
 use crate::labels::Labels;
 
 /// Milliseconds since the Unix epoch; may be negative.
@@ -123,10 +124,32 @@ pub struct Series {
     pub lanes: SmallVec<[LaneChunks; 1]>,
 }
 
+/// Lanes that one source may give of a series. A label that makes more of one series does not tell replicas apart.
+const LANES_MAX: usize = 1_024;
+
 impl Series {
     /// A series of one lane.
     pub fn of_lane(labels: Labels, lane: Lane, chunks: impl Into<SmallVec<[Chunk; 1]>>) -> Self {
         Self { labels, lanes: smallvec![LaneChunks { lane, chunks: chunks.into() }] }
+    }
+
+    /// Adds what else there is of the same series.
+    pub(crate) fn join(&mut self, other: Series) {
+        for part in other.lanes {
+            match self.lanes.iter_mut().find(|have| have.lane == part.lane) {
+                Some(have) => have.chunks.extend(part.chunks),
+                None => self.lanes.push(part),
+            }
+        }
+    }
+
+    /// Errors: `Refused`, where the series has too many lanes.
+    pub(crate) fn check_lanes(&self) -> Result<(), StoreError> {
+        if self.lanes.len() <= LANES_MAX {
+            return Ok(());
+        }
+        let what = format!("read series: the replica labels make more than {LANES_MAX} replicas of {}", self.labels);
+        Err(StoreError::new(StoreErrorKind::Refused, what))
     }
 }
 

@@ -58,11 +58,11 @@ impl Batches {
                 return Ok(None);
             }
             let series = if self.labels_only {
-                self.series(entries, &mut std::iter::empty())
+                self.series(entries, &mut std::iter::empty())?
             } else {
                 let (chunks, reserved) = self.chunks_of(&entries, opened, &access.bucket, budget).await?;
                 held.merge(reserved);
-                self.series(entries, &mut chunks.into_iter())
+                self.series(entries, &mut chunks.into_iter())?
             };
             self.left -= series.len();
             // Deletions may have left nothing of a whole batch.
@@ -92,9 +92,12 @@ impl Batches {
         (entries, self.list.held.split(held))
     }
 
-    /// The series of `entries`, whose chunks come from `chunks` in their order. Those of which no chunk is left are
-    /// left out.
-    fn series(&self, entries: Vec<Entry>, chunks: &mut dyn Iterator<Item = Option<Chunk>>) -> Vec<Series> {
+    /// The series of `entries`, whose chunks come from `chunks` in their order. Those of which no chunk is left are left out.
+    fn series(
+        &self,
+        entries: Vec<Entry>,
+        chunks: &mut dyn Iterator<Item = Option<Chunk>>,
+    ) -> Result<Vec<Series>, StoreError> {
         let mut all: Vec<Series> = Vec::with_capacity(entries.len());
         let mut last = 0;
         for entry in entries {
@@ -106,13 +109,16 @@ impl Batches {
             match all.last_mut() {
                 Some(series) if series.labels == entry.labels => match series.lanes.last_mut() {
                     Some(lane) if last == entry.lane => lane.chunks.extend(own),
-                    _ => series.lanes.push(LaneChunks { lane: lane(), chunks: own }),
+                    _ => {
+                        series.lanes.push(LaneChunks { lane: lane(), chunks: own });
+                        series.check_lanes()?;
+                    }
                 },
                 _ => all.push(Series::of_lane(entry.labels, lane(), own)),
             }
             last = entry.lane;
         }
-        all
+        Ok(all)
     }
 
     /// The chunks of `entries` in their order; None for those of which nothing is left. With what they hold.

@@ -17,6 +17,17 @@ const INTERVAL_DEFAULT: Millis = 60_000;
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     segments: Vec<Segment>,
+    /// What is still to be looked at, the last one first: lanes may be many, too many for recursion.
+    open: Vec<Part>,
+}
+
+/// A part of the output that is not found yet.
+#[derive(Debug)]
+enum Part {
+    /// What the lanes from the `first` on have between two edges.
+    Between { first: usize, left: Edge, right: Edge },
+    /// Values of one lane.
+    Values(Segment),
 }
 
 /// Samples of one lane that follow each other in the output.
@@ -53,7 +64,7 @@ struct Gap {
 /// position in lane order; the lowest is the primary lane. The order of the slice does not matter.
 ///
 /// Properties: equal lanes give the samples of one; the result of a result is itself; `runs` is empty where one lane gave all.
-pub fn dedup(lanes: &[(u16, &Samples)], out: &mut Samples) {
+pub fn dedup(lanes: &[(u32, &Samples)], out: &mut Samples) {
     let times = |samples: &Samples| {
         let floats = samples.timestamps.first().copied().into_iter().chain(samples.timestamps.last().copied());
         let ends = samples.histograms.first().into_iter().chain(samples.histograms.last());
@@ -69,7 +80,7 @@ pub fn dedup(lanes: &[(u16, &Samples)], out: &mut Samples) {
 }
 
 /// Deduplicates lanes, ascending by number, that were decoded for `range`.
-pub(super) fn dedup_within(lanes: &[(u16, &Samples)], range: TimeRange, plan: &mut Plan, out: &mut Samples) {
+pub(super) fn dedup_within(lanes: &[(u32, &Samples)], range: TimeRange, plan: &mut Plan, out: &mut Samples) {
     out.clear();
     if lanes.iter().any(|(_, samples)| !samples.histograms.is_empty()) {
         return dedup_mixed(lanes, range, plan, out);
@@ -136,7 +147,7 @@ impl Mixed {
 }
 
 /// Lanes of which one at least has histograms: floats and histograms are one column.
-fn dedup_mixed(lanes: &[(u16, &Samples)], range: TimeRange, plan: &mut Plan, out: &mut Samples) {
+fn dedup_mixed(lanes: &[(u32, &Samples)], range: TimeRange, plan: &mut Plan, out: &mut Samples) {
     let mixed: Vec<Mixed> = lanes.iter().map(|(_, samples)| Mixed::of(samples)).collect();
     plan.find(&mixed.iter().map(Mixed::column).collect::<Vec<_>>(), range);
     let mut floats_of = None;
@@ -276,26 +287,37 @@ impl Plan {
         self.segments.clear();
         let (left, right) = Edge::of(range);
         let fallback = common_interval(lanes);
-        self.fill(lanes, 0, (left, right), fallback);
+        self.fill(lanes, (left, right), fallback);
         self.add_stale(lanes, (left, right), fallback);
     }
 
-    /// Adds what `lanes` from the `first` on have between two edges.
-    fn fill(&mut self, lanes: &[Column<'_>], first: usize, edges: (Edge, Edge), fallback: Millis) {
-        let Some(column) = lanes.get(first) else { return };
-        let window = column.between(edges.0, edges.1);
-        if !window.clone().any(|i| column.is_value(i)) {
-            return self.fill(lanes, first + 1, edges, fallback);
-        }
+    /// Adds what the lanes have: that of the first one, and in its gaps that of the next ones.
+    fn fill(&mut self, lanes: &[Column<'_>], (left, right): (Edge, Edge), fallback: Millis) {
+        self.open.clear();
+        self.open.push(Part::Between { first: 0, left, right });
         let mut gaps = Vec::new();
-        column.find_gaps(window.clone(), edges, fallback, &mut gaps);
-        let mut start = window.start;
-        for gap in gaps {
-            self.add_values(column, first, start..gap.next);
-            self.fill(lanes, first + 1, (gap.left, gap.right), fallback);
-            start = gap.next;
+        while let Some(part) = self.open.pop() {
+            let (first, left, right) = match part {
+                Part::Between { first, left, right } => (first, left, right),
+                Part::Values(Segment { lane, samples }) => {
+                    self.add_values(&lanes[lane], lane, samples);
+                    continue;
+                }
+            };
+            let with_values = (first..lanes.len()).find_map(|lane| {
+                let window = lanes[lane].between(left, right);
+                window.clone().any(|i| lanes[lane].is_value(i)).then_some((lane, window))
+            });
+            let Some((lane, window)) = with_values else { continue };
+            lanes[lane].find_gaps(window.clone(), (left, right), fallback, &mut gaps);
+            let mut end = window.end;
+            for Gap { next, left, right } in gaps.drain(..).rev() {
+                self.open.push(Part::Values(Segment { lane, samples: next..end }));
+                self.open.push(Part::Between { first: lane + 1, left, right });
+                end = next;
+            }
+            self.open.push(Part::Values(Segment { lane, samples: window.start..end }));
         }
-        self.add_values(column, first, start..window.end);
     }
 
     /// Adds the values in a range of a lane, a segment for each stretch without a stale marker.

@@ -40,7 +40,7 @@ fn show(samples: &Samples) -> String {
 }
 
 fn deduplicated(lanes: &[Samples]) -> Samples {
-    let numbered: Vec<(u16, &Samples)> = (0..).zip(lanes).collect();
+    let numbered: Vec<(u32, &Samples)> = (0..).zip(lanes).collect();
     let mut out = Samples::default();
     dedup(&numbered, &mut out);
     out
@@ -154,7 +154,7 @@ fn properties_of_random_lanes() {
         dedup(&[(0, &lanes[0]), (1, &lanes[0]), (2, &lanes[0])], &mut same);
         assert_equal(&same, &lanes[0], seed);
 
-        let mut numbered: Vec<(u16, &Samples)> = (0..).zip(&lanes).collect();
+        let mut numbered: Vec<(u32, &Samples)> = (0..).zip(&lanes).collect();
         numbered.reverse();
         dedup(&numbered, &mut same);
         assert_equal(&same, &got, seed);
@@ -168,6 +168,21 @@ fn properties_of_random_lanes() {
     }
 }
 
+/// Pods of a job that runs by the hour, folded to one series: each lane begins where the one before ends.
+#[test]
+fn many_lanes_one_after_the_other() {
+    let lanes: Vec<Samples> = (0..8_000)
+        .map(|i| {
+            let mut samples = Samples::default();
+            (0..3).for_each(|k| samples.push((3 * i + k) * 60_000, 1.0));
+            samples
+        })
+        .collect();
+    let got = deduplicated(&lanes);
+    assert_eq!((got.timestamps.len(), got.runs.len()), (24_000, 8_000));
+    check_marks(&lanes, &got, 0);
+}
+
 /// Every sample is one of the lane that its mark names, and the mark's sample before is that lane's own.
 fn check_marks(lanes: &[Samples], got: &Samples, seed: u64) {
     assert!(got.timestamps.is_sorted_by(|a, b| a < b), "seed {seed}");
@@ -175,7 +190,7 @@ fn check_marks(lanes: &[Samples], got: &Samples, seed: u64) {
     assert!(got.runs.is_sorted_by(|a, b| a.start < b.start && a.lane != b.lane), "seed {seed}");
     for (i, run) in got.runs.iter().enumerate() {
         let end = got.runs.get(i + 1).map_or(got.timestamps.len(), |next| next.start);
-        let lane = &lanes[usize::from(run.lane)];
+        let lane = &lanes[run.lane as usize];
         for at in run.start..end {
             let own = lane.timestamps.binary_search(&got.timestamps[at]).expect("a time of the lane");
             assert_eq!(lane.values[own].to_bits(), got.values[at].to_bits(), "seed {seed}");

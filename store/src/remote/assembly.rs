@@ -8,6 +8,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use smallvec::{SmallVec, smallvec};
 
 use super::Peer;
 use super::frame::{self, FrameSeries};
@@ -16,7 +17,7 @@ use super::lanes::{Ask, further_lane, lane};
 use super::messages::incomplete;
 use crate::merge::{Merge, Step};
 use crate::series::BATCH_SERIES_MAX;
-use crate::{Budget, Chunk, Labels, Lane, LaneChunks, Series, SeriesBatch, StoreError, StoreErrorKind};
+use crate::{Budget, Chunk, Labels, LaneChunks, Series, SeriesBatch, StoreError, StoreErrorKind, StoreId};
 
 /// Bytes after which a batch is handed over though it has few series.
 const BATCH_BYTES: usize = 4 << 20;
@@ -105,7 +106,6 @@ impl Assembly {
 
     /// Takes a message, whose length was reserved already.
     pub(super) fn take(&mut self, message: &Bytes) -> Result<(), StoreError> {
-        self.peer.stats.received(message.len());
         self.stirred = true;
         let strip = std::mem::take(&mut self.strip);
         let mut attributed = 0;
@@ -140,7 +140,13 @@ impl Assembly {
             Some(lane) => lane.clone(),
             None => lane(&self.peer.id, read.stripped.unwrap_or_default()),
         };
-        let series = Series::of_lane(read.labels, lane, read.chunks);
+        let series = if self.ask.may_fold && overlap(&read.chunks) {
+            let mut series = Series::of_lane(read.labels, lane, SmallVec::new());
+            unfold(&self.peer.id, &mut series, read.chunks)?;
+            series
+        } else {
+            Series::of_lane(read.labels, lane, read.chunks)
+        };
         if let Collecting::Runs(_) = self.collecting {
             return self.collect(series, cost);
         }
@@ -149,7 +155,7 @@ impl Assembly {
                 self.series.push(series);
                 self.last_cost = Cost::default();
             }
-            Ordering::Equal => self.join_last(series),
+            Ordering::Equal => self.join_last(series)?,
             Ordering::Greater => {
                 self.begin_to_collect(&series.labels)?;
                 return self.collect(series, cost);
@@ -161,9 +167,13 @@ impl Assembly {
     }
 
     /// Adds to the last series what came of it in a further message.
-    fn join_last(&mut self, more: Series) {
-        if let Some(last) = self.series.last_mut() {
-            self.peer.join(last, more, self.ask.may_fold);
+    fn join_last(&mut self, more: Series) -> Result<(), StoreError> {
+        let Some(last) = self.series.last_mut() else { return Ok(()) };
+        if self.ask.may_fold {
+            more.lanes.into_iter().try_for_each(|part| unfold(&self.peer.id, last, part.chunks))
+        } else {
+            last.join(more);
+            last.check_lanes()
         }
     }
 
@@ -179,27 +189,23 @@ impl Assembly {
         }
         self.collecting = Collecting::Runs(Vec::new());
         self.last_cost = Cost::default();
-        self.close_run();
-        Ok(())
+        self.close_run()
     }
 
     fn collect(&mut self, series: Series, cost: Cost) -> Result<(), StoreError> {
         self.series.push(series);
         self.cost.add(cost);
-        if self.is_full() {
-            self.close_run();
-        }
-        Ok(())
+        if self.is_full() { self.close_run() } else { Ok(()) }
     }
 
     /// Sorts what was collected since the last run.
-    fn close_run(&mut self) {
+    fn close_run(&mut self) -> Result<(), StoreError> {
         self.peer.stats.collected(self.cost.frames);
         let mut sorted = std::mem::take(&mut self.series);
         sorted.sort_by(|a, b| a.labels.cmp(&b.labels));
         for series in sorted {
             match self.series.last() {
-                Some(last) if last.labels == series.labels => self.join_last(series),
+                Some(last) if last.labels == series.labels => self.join_last(series)?,
                 _ => self.series.push(series),
             }
         }
@@ -207,6 +213,7 @@ impl Assembly {
         if let (Collecting::Runs(runs), Some(run)) = (&mut self.collecting, run) {
             runs.push(run);
         }
+        Ok(())
     }
 
     /// Whether a batch should be handed over though more is ready.
@@ -250,9 +257,9 @@ impl Assembly {
 
     /// All that was not handed over, ascending, and why it is not all that the peer has, if so.
     pub(super) fn finish(mut self) -> (Merge, Option<StoreError>) {
-        let incomplete = self.incomplete();
+        let mut incomplete = self.incomplete();
         let runs = if let Collecting::Runs(_) = self.collecting {
-            self.close_run();
+            incomplete = incomplete.or(self.close_run().err());
             std::mem::replace(&mut self.collecting, Collecting::TooLate)
         } else {
             Collecting::Runs(self.take_all().into_iter().collect())
@@ -302,39 +309,34 @@ fn copy_out(series: &mut [Series], bytes: usize) {
     }
 }
 
-impl Peer {
-    /// Adds another message's part of the same series.
-    ///
-    /// If the peer `may_fold` replicas without knowing, a part whose time overlaps that of the lane is another replica's, and
-    /// becomes a lane of its own; a part before or after it goes on with the lane.
-    fn join(&self, series: &mut Series, more: Series, may_fold: bool) {
-        for part in more.lanes {
-            let lane = if may_fold { self.free_lane(series, &part) } else { part.lane };
-            match series.lanes.iter_mut().find(|have| have.lane == lane) {
-                Some(have) => have.chunks.extend(part.chunks),
-                None => series.lanes.push(LaneChunks { lane, chunks: part.chunks }),
+/// Adds chunks of a lane whose peer may fold replicas without knowing: each goes to the first lane in which nothing overlaps
+/// it, a further one if there is none. So replicas come apart again, whether they came in one message or in several (Thanos
+/// pkg/dedup/iter.go, overlapSplitSet). The same chunk again is left out.
+///
+/// Errors: `Refused`, if there are too many lanes.
+fn unfold(id: &StoreId, series: &mut Series, mut chunks: SmallVec<[Chunk; 1]>) -> Result<(), StoreError> {
+    chunks.sort_by_key(|chunk| chunk.min_time);
+    'chunks: for chunk in chunks {
+        for LaneChunks { chunks: have, .. } in &mut series.lanes {
+            // They ascend and do not overlap.
+            let at = have.partition_point(|before| before.max_time < chunk.min_time);
+            match have.get(at) {
+                Some(next) if *next == chunk => continue 'chunks,
+                Some(next) if next.min_time <= chunk.max_time => {}
+                _ => {
+                    have.insert(at, chunk);
+                    continue 'chunks;
+                }
             }
         }
+        let lane = further_lane(id, &series.lanes[0].lane, series.lanes.len());
+        series.lanes.push(LaneChunks { lane, chunks: smallvec![chunk] });
+        series.check_lanes()?;
     }
-
-    /// The first of the lane and its further ones in which nothing overlaps `part`.
-    fn free_lane(&self, series: &Series, part: &LaneChunks) -> Lane {
-        let mut lane = part.lane.clone();
-        for n in 1.. {
-            let taken = series.lanes.iter().find(|have| have.lane == lane);
-            if !taken.is_some_and(|have| overlap(&have.chunks, &part.chunks)) {
-                break;
-            }
-            lane = further_lane(&self.id, &part.lane, n);
-        }
-        lane
-    }
+    Ok(())
 }
 
-/// Whether a chunk of `have` lies in the time that `more` spans, and is not just one of them again.
-fn overlap(have: &[Chunk], more: &[Chunk]) -> bool {
-    let (Some(min), Some(max)) = (more.iter().map(|c| c.min_time).min(), more.iter().map(|c| c.max_time).max()) else {
-        return false;
-    };
-    have.iter().any(|c| c.min_time <= max && min <= c.max_time && !more.contains(c))
+/// Whether chunks overlap, or do not ascend.
+fn overlap(chunks: &[Chunk]) -> bool {
+    chunks.windows(2).any(|pair| pair[1].min_time <= pair[0].max_time)
 }

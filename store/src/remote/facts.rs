@@ -32,11 +32,10 @@ pub(super) async fn ask(
     advert: Arc<Advert>,
     allowance: Allowance,
 ) -> Result<Facts, StoreError> {
-    let (kind, started) = (question.kind(), Instant::now());
+    let kind = question.kind();
     let request = request(&question, &advert);
     let call = Call { path: path_of(kind), request: &request, deadline: allowance.deadline, act: act(kind) };
     let mut messages = peer.endpoint.call(&call).await?;
-    peer.stats.answered(started);
     let mut facts = Facts::new(&allowance.budget);
     let mut held = Held::new(&allowance.budget);
     for count in 1_usize.. {
@@ -48,7 +47,6 @@ pub(super) async fn ask(
                 break;
             }
         };
-        peer.stats.received(message.len());
         let mut paid = allowance.budget.begin("facts of a peer");
         if let Err(fault) = decode::message(kind, &message, &mut facts, &mut paid) {
             give_up(&mut facts, fault.during(act(kind)))?;

@@ -33,7 +33,11 @@ pub(super) fn plan(id: &StoreId, advert: &Advert, select: &Select) -> Vec<Ask> {
     let admitted: Vec<&Labels> = advert.label_sets.iter().filter(|set| admits(set, &select.matchers)).collect();
     // A set without any label says nothing of what is below it.
     let says_nothing = admitted.iter().any(|set| set.is_empty()) || advert.label_sets.is_empty();
-    let tuples: BTreeSet<Labels> = admitted.iter().map(|set| set.only(&select.replica_labels)).collect();
+    let mut tuples: BTreeSet<Labels> = admitted.iter().map(|set| set.only(&select.replica_labels)).collect();
+    if tuples.len() > 1 && &*advert.component == "query" {
+        // A Querier does not tell of its stores without external labels (Thanos pkg/store/proxy.go, LabelSet).
+        tuples.insert(Labels::empty());
+    }
     if !advert.removes_replica_labels || says_nothing || tuples.len() > ASKS_MAX {
         return vec![Ask { lane: None, extra: Vec::new(), without_replica_labels: false, may_fold: false }];
     }
@@ -149,6 +153,22 @@ mod tests {
             ],
         );
         check(&two, &Select { labels_only: true, ..select(&["replica"], vec![]) }, &["{} peer [] true"]);
+    }
+
+    /// Below a Querier there may be stores of which it says nothing.
+    #[test]
+    fn a_querier_is_asked_for_what_has_no_replica_labels() {
+        let querier = Advert { component: "query".into(), ..advert(&[&[("replica", "a")], &[("replica", "b")]]) };
+        check(
+            &querier,
+            &select(&["replica"], vec![]),
+            &[
+                r#"{} peer [replica!="a",replica!="b"] true"#,
+                r#"{replica="a"} - [replica="a"] true"#,
+                r#"{replica="b"} - [replica="b"] true"#,
+            ],
+        );
+        check(&querier, &select(&["replica"], vec![Matcher::equal("replica", "b")]), &[r#"{replica="b"} - [] true"#]);
     }
 
     #[test]

@@ -9,7 +9,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use futures::StreamExt as _;
 use futures::future::FutureExt as _;
@@ -22,7 +22,6 @@ use self::convert::Advert;
 use self::endpoint::{Call, Endpoint, EndpointOptions};
 use self::held::Held;
 use self::lanes::Ask;
-use self::messages::Messages;
 use self::stream::AnswerStream;
 use crate::{
     Allowance, Budget, FactsAnswer, Gap, LabelAnswer, LabelStrings, Question, Select, SeriesStream, Store, StoreError,
@@ -90,43 +89,26 @@ struct Peer {
 struct Known {
     advert: Arc<Advert>,
     info: Arc<StoreInfo>,
+    /// When it last answered.
+    heard: Option<SystemTime>,
 }
 
 #[derive(Default)]
 struct Stats {
-    received_bytes: AtomicU64,
     collected_bytes: AtomicU64,
     unsorted: AtomicBool,
-    latency_micros: AtomicU64,
-    answers: AtomicU64,
-    /// Milliseconds since the epoch; 0: never.
-    last_info: AtomicU64,
 }
 
 /// Counters of one peer, for metrics.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RemoteStats {
-    /// Whether its last facts came.
-    pub up: bool,
-    /// When they last came.
-    pub last_info: Option<SystemTime>,
-    /// Bytes of messages received for selections.
-    pub received_bytes: u64,
-    /// Of these, the bytes of answers that had to be collected and sorted here.
+    /// Bytes of answers that had to be collected and sorted here.
     pub collected_bytes: u64,
-    /// The peer broke the order once; its answers are collected since.
+    /// The peer broke the order once since it is up; its answers are collected since.
     pub unsorted: bool,
-    /// Time from questions to the begin of their answers, in sum.
-    pub latency_sum: Duration,
-    /// Number of questions that `latency_sum` is of.
-    pub latency_count: u64,
 }
 
 impl Stats {
-    fn received(&self, bytes: usize) {
-        self.received_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-    }
-
     fn collected(&self, bytes: usize) {
         self.collected_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
@@ -134,12 +116,6 @@ impl Stats {
     /// Whether it is the first time.
     fn break_order(&self) -> bool {
         !self.unsorted.swap(true, Ordering::Relaxed)
-    }
-
-    fn answered(&self, started: Instant) {
-        let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.latency_micros.fetch_add(micros, Ordering::Relaxed);
-        self.answers.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -166,7 +142,7 @@ impl RemoteStore {
         let id: StoreId = address.into();
         let advert = Advert::unknown();
         let info = Arc::new(info_of(&id, &advert, StoreState::Starting, None));
-        let known = Mutex::new(Known { advert: Arc::new(advert), info });
+        let known = Mutex::new(Known { advert: Arc::new(advert), info, heard: None });
         Ok(Self { peer: Arc::new(Peer { id, endpoint, stats: Stats::default() }), known, options })
     }
 
@@ -178,12 +154,12 @@ impl RemoteStore {
 
     /// Asks the peer for its facts. `now` is when.
     ///
-    /// If it does not answer, labels and times stay as they were last known, and the state becomes `Down`.
+    /// If it does not answer, labels and times stay as they were last known, but for the latest time, which goes on with the
+    /// clock, and the state becomes `Down`.
     pub async fn poll_info(&self, now: SystemTime) {
         let timeout = self.options.info_timeout;
         let act = "ask for facts";
-        let started = Instant::now();
-        let call = Call { path: path::INFO, request: &[], deadline: started + timeout, act };
+        let call = Call { path: path::INFO, request: &[], deadline: Instant::now() + timeout, act };
         let mut held = Held::new(&Budget::new("facts of a peer", FACTS_BYTES_MAX));
         let answer = tokio::time::timeout(timeout, self.peer.endpoint.unary(&call, &mut held)).await;
         let answer = answer.unwrap_or_else(|_| {
@@ -194,10 +170,7 @@ impl RemoteStore {
                 .map_err(|error| StoreError::corrupt(format!("{act}: read the answer: {error}")))
         });
         match info {
-            Ok(info) => {
-                self.peer.stats.answered(started);
-                self.up(info.into(), now);
-            }
+            Ok(info) => self.up(info.into(), now),
             Err(error) => {
                 if error.kind == StoreErrorKind::Timeout {
                     // The connection may be dead without a word.
@@ -211,15 +184,9 @@ impl RemoteStore {
     /// Counters for metrics.
     pub fn stats(&self) -> RemoteStats {
         let stats = &self.peer.stats;
-        let last_info = stats.last_info.load(Ordering::Relaxed);
         RemoteStats {
-            up: matches!(self.info().state, StoreState::Up),
-            last_info: (last_info > 0).then(|| UNIX_EPOCH + Duration::from_millis(last_info)),
-            received_bytes: stats.received_bytes.load(Ordering::Relaxed),
             collected_bytes: stats.collected_bytes.load(Ordering::Relaxed),
-            unsorted: stats.unsorted.load(Ordering::Relaxed),
-            latency_sum: Duration::from_micros(stats.latency_micros.load(Ordering::Relaxed)),
-            latency_count: stats.answers.load(Ordering::Relaxed),
+            unsorted: self.peer.is_unsorted(),
         }
     }
 
@@ -228,15 +195,15 @@ impl RemoteStore {
     }
 
     fn up(&self, advert: Advert, now: SystemTime) {
-        let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let millis = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
-        self.peer.stats.last_info.store(millis, Ordering::Relaxed);
         let mut known = self.known();
         if !matches!(known.info.state, StoreState::Up) {
             tracing::info!(store = %self.peer.id, component = %advert.component, "store is up");
+            // It may be another program by now.
+            self.peer.stats.unsorted.store(false, Ordering::Relaxed);
         }
         known.info = Arc::new(info_of(&self.peer.id, &advert, StoreState::Up, Some(now)));
         known.advert = Arc::new(advert);
+        known.heard = Some(now);
     }
 
     fn down(&self, error: StoreError, now: SystemTime) {
@@ -249,7 +216,11 @@ impl RemoteStore {
             }
         };
         let state = StoreState::Down { since, error };
-        known.info = Arc::new(info_of(&self.peer.id, &known.advert, state, Some(now)));
+        let mut info = info_of(&self.peer.id, &known.advert, state, Some(now));
+        // It would have got newer samples by now.
+        let unseen = known.heard.and_then(|heard| now.duration_since(heard).ok()).unwrap_or_default();
+        info.max_time = info.max_time.saturating_add(i64::try_from(unseen.as_millis()).unwrap_or(i64::MAX));
+        known.info = Arc::new(info);
     }
 
     fn answer(&self, ask: Ask, select: &Arc<Select>, advert: &Arc<Advert>, allowance: &Allowance) -> SeriesStream {
@@ -259,7 +230,8 @@ impl RemoteStore {
         let open = Box::new(move || {
             async move {
                 let request = convert::series_request(&select, &ask, &advert).encode_to_vec();
-                peer.ask(Call { path: path::SERIES, request: &request, deadline, act: "read series" }).await
+                let call = Call { path: path::SERIES, request: &request, deadline, act: "read series" };
+                peer.endpoint.call(&call).await
             }
             .boxed()
         });
@@ -270,25 +242,14 @@ impl RemoteStore {
     fn ask_labels(&self, path: &'static str, request: Vec<u8>, allowance: Allowance) -> LabelAnswer {
         let peer = self.peer.clone();
         async move {
-            let started = Instant::now();
             let call = Call { path, request: &request, deadline: allowance.deadline, act: "read labels" };
             let mut held = Held::new(&allowance.budget);
             let message = peer.endpoint.unary(&call, &mut held).await?;
-            peer.stats.answered(started);
             let mut strings = LabelStrings::new(&allowance.budget);
             strings::parse(&message, &mut strings)?;
             Ok(strings)
         }
         .boxed()
-    }
-}
-
-impl Peer {
-    async fn ask(&self, call: Call<'_>) -> Result<Messages, StoreError> {
-        let started = Instant::now();
-        let messages = self.endpoint.call(&call).await?;
-        self.stats.answered(started);
-        Ok(messages)
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use self::peer::{Part, TestPeer, facts, message, series};
 use super::RemoteStore;
+use super::convert::Advert;
 use crate::{
     Allowance, Budget, Lane, Matcher, Select, SeriesBatch, SeriesStream, Store, StoreError, StoreErrorKind, StoreState,
 };
@@ -100,8 +101,7 @@ async fn parts_of_a_series_are_joined() {
     assert!(errors.is_empty(), "{errors:?}");
     assert_eq!(got, [r#"1 {replica="a"}:0,10,20"#, r#"2 {replica="a"}:0"#, r#"3 {replica="a"}:10,0"#]);
     let stats = store.stats();
-    assert!(stats.up && !stats.unsorted && stats.collected_bytes == 0 && stats.received_bytes > 0, "{stats:?}");
-    assert_eq!(stats.latency_count, 2);
+    assert_eq!(stats, super::RemoteStats { collected_bytes: 0, unsorted: false });
 }
 
 /// A peer without the replica label among its external ones may fold series that have it themselves: equal labels, one
@@ -116,6 +116,8 @@ async fn folded_replicas_become_further_lanes() {
         // The same chunk again is no replica.
         pod("2", &[(0, 9)]),
         pod("2", &[(0, 9)]),
+        // As a store gateway has them: all in one.
+        pod("3", &[(0, 9), (5, 14), (5, 14), (10, 19), (15, 29), (16, 17), (20, 29)]),
     ];
     let peer = TestPeer::start(move |path, _| match path {
         path::INFO => vec![facts(&[&[("cluster", "x")]], true)],
@@ -124,7 +126,27 @@ async fn folded_replicas_become_further_lanes() {
     .await;
     let (got, errors) = drain_all(&peer.store().await, &select(&["replica"])).await;
     assert!(errors.is_empty(), "{errors:?}");
-    assert_eq!(got, ["1 {}:0,10,20 {}#1:5,0", "2 {}:0,0"]);
+    assert_eq!(got, ["1 {}:0,10,20 {}#1:0,5", "2 {}:0", "3 {}:0,10,20 {}#1:5,15 {}#2:16"]);
+}
+
+/// What a label makes of one series that tells no replicas apart.
+#[tokio::test]
+async fn too_many_lanes_are_refused() {
+    let parts: Vec<Part> = (0..1_100).map(|_| pod("1", &[(0, 9)])).collect();
+    let folds = (0..1_100).map(|i| pod("1", &[(i, 2_000)])).collect::<Vec<_>>();
+    for (parts, expected) in [
+        (parts, None),
+        (folds, Some(r#"read series: the replica labels make more than 1024 replicas of {__name__="up", pod="1"}"#)),
+    ] {
+        let peer = TestPeer::start(move |path, _| match path {
+            path::INFO => vec![facts(&[&[("cluster", "x")]], true)],
+            _ => parts.clone(),
+        })
+        .await;
+        let (got, errors) = drain_all(&peer.store().await, &select(&["replica"])).await;
+        let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        assert_eq!((errors, got.len()), (expected.map(str::to_owned).into_iter().collect(), 1));
+    }
 }
 
 #[tokio::test]
@@ -293,6 +315,22 @@ async fn a_parked_stream_stalls_no_other() {
     assert!(rest.len() > 80 && error.is_none(), "{} {error:?}", rest.len());
 }
 
+/// What a peer holds that is down grows with time, as far as anyone can know: it is missing for the newest samples too.
+#[tokio::test]
+async fn the_latest_time_of_a_peer_that_is_down_goes_on() {
+    let at = |s| SystemTime::UNIX_EPOCH + Duration::from_secs(s);
+    let error = || StoreError::new(StoreErrorKind::Unavailable, "gone");
+    let store = RemoteStore::new("127.0.0.1:1", Default::default()).unwrap();
+    store.up(Advert { max_time: 5_000, ..Advert::unknown() }, at(10));
+    for (second, max_time) in [(30, 25_000), (70, 65_000), (9, 5_000)] {
+        store.down(error(), at(second));
+        assert_eq!(store.info().max_time, max_time, "at {second} s");
+    }
+    store.up(Advert { max_time: i64::MAX, ..Advert::unknown() }, at(80));
+    store.down(error(), at(90));
+    assert_eq!(store.info().max_time, i64::MAX);
+}
+
 #[tokio::test]
 async fn facts_are_kept_while_a_peer_is_down() {
     let up = Arc::new(Mutex::new(true));
@@ -321,7 +359,6 @@ async fn facts_are_kept_while_a_peer_is_down() {
         assert_eq!((*since, info.label_sets.len(), info.last_check), (at(20), 1, Some(at(second))));
         assert_eq!(error.to_string(), "ask for facts: Unknown: Not ready");
     }
-    assert_eq!((store.stats().up, store.stats().last_info), (false, Some(at(10))));
     *up.lock().unwrap() = true;
     store.poll_info(at(40)).await;
     assert!(matches!(store.info().state, StoreState::Up));
@@ -446,7 +483,7 @@ async fn a_flood_of_nothing_is_waited_for_like_silence() {
     let message = peer::framed(&[0x1a, 1, 0]);
     let flood = futures::stream::repeat_with(move || Ok::<_, tonic::Status>(http_body::Frame::data(message.clone())));
     let body = tonic::body::Body::new(http_body_util::StreamBody::new(flood));
-    let messages = super::Messages::new(body, 1 << 20, "read series");
+    let messages = super::messages::Messages::new(body, 1 << 20, "read series");
     let open = Box::new(|| Box::pin(std::future::ready(Ok(messages))) as futures::future::BoxFuture<'static, _>);
     let mut stream = super::AnswerStream::new(open, assembly);
     assert!(futures::poll!(stream.next()).is_pending());

@@ -103,7 +103,7 @@ fn hints_are_forgotten_where_lanes_change() {
 }
 
 fn deduplicated_within(lanes: &[Samples], range: TimeRange) -> Samples {
-    let numbered: Vec<(u16, &Samples)> = (0..).zip(lanes).collect();
+    let numbered: Vec<(u32, &Samples)> = (0..).zip(lanes).collect();
     let mut out = Samples::default();
     lanes::dedup_within(&numbered, range, &mut lanes::Plan::default(), &mut out);
     out

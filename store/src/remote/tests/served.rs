@@ -133,7 +133,8 @@ async fn replicas_behind_one_peer_keep_their_lanes() {
     let sets: [&[(&str, &str)]; 2] = [&[("cluster", "x"), ("replica", "a")], &[("cluster", "x"), ("replica", "b")]];
     let served = Served::start(sets.map(|set| memory(set, 300, 5) as Arc<dyn Store>).to_vec()).await;
     let store: Arc<dyn Store> = Arc::new(served.store().await);
-    assert_eq!(store.select(select(&["replica"]), Allowance::unlimited()).len(), 2);
+    // One for each replica, and one for what has no such label.
+    assert_eq!(store.select(select(&["replica"]), Allowance::unlimited()).len(), 3);
     let options = fan_out_options(1 << 20);
     let mut feed = fan_out(&[store], select(&["replica"]), &Budget::unlimited(), &options);
     let mut count = 0;

@@ -337,7 +337,7 @@ fn of_lanes_by(spec: &ScanSpec, points: &[(i64, f64)], switches: &[(usize, Optio
     samples.runs.push(LaneRun { start: 0, lane: 0, before: None });
     for (i, (start, before)) in switches.iter().enumerate() {
         let before = before.map(|(seconds, value)| (seconds * 1000, value));
-        samples.runs.push(LaneRun { start: *start, lane: (i as u16 + 1) % 2, before });
+        samples.runs.push(LaneRun { start: *start, lane: (i as u32 + 1) % 2, before });
     }
     of_samples(spec, samples)
 }
