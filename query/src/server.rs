@@ -19,6 +19,7 @@ use masthead_store::serve::{self, ParseSelectors, ServeOptions, StoreService};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutStream;
 use tower::ServiceBuilder;
 use tower_http::compression::{CompressionLayer, CompressionLevel};
 
@@ -200,8 +201,9 @@ async fn listen(flag: &'static str, address: &str) -> Result<(TcpListener, Socke
     Ok((listener, local))
 }
 
-/// Accepts and serves connections until told to stop, then waits for those that are busy.
-async fn serve_http(listener: TcpListener, api: Arc<Api>, mut stopped: watch::Receiver<bool>, drain: Duration) {
+/// Accepts and serves connections until told to stop, then waits for those that are busy. `patience` is how long it waits for
+/// them, and for a client that does not read its answer.
+async fn serve_http(listener: TcpListener, api: Arc<Api>, mut stopped: watch::Receiver<bool>, patience: Duration) {
     let graceful = GracefulShutdown::new();
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
@@ -213,7 +215,7 @@ async fn serve_http(listener: TcpListener, api: Arc<Api>, mut stopped: watch::Re
             accepted = accept(&listener, &slots) => accepted,
         };
         let Some((stream, slot)) = accepted else { continue };
-        let connection = graceful.watch(http_connection(stream, api.clone()));
+        let connection = graceful.watch(http_connection(stream, api.clone(), patience));
         connections.spawn(async move {
             // A connection that breaks is the client's affair.
             if let Err(error) = connection.await {
@@ -223,7 +225,7 @@ async fn serve_http(listener: TcpListener, api: Arc<Api>, mut stopped: watch::Re
         });
     }
     drop(listener);
-    if tokio::time::timeout(drain, graceful.shutdown()).await.is_err() {
+    if tokio::time::timeout(patience, graceful.shutdown()).await.is_err() {
         tracing::warn!("queries are ended that did not end by themselves");
     }
 }
@@ -248,9 +250,13 @@ async fn accept(
 fn http_connection(
     stream: TcpStream,
     api: Arc<Api>,
+    patience: Duration,
 ) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> {
     // Small answers must not wait for more; without it they are only slower.
     let _ = stream.set_nodelay(true);
+    // An answer that nobody reads holds memory that others want.
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(patience));
     let answer = tower::service_fn(move |request: http::Request<Incoming>| {
         let api = api.clone();
         async move { Ok::<_, Infallible>(api::serve(api, request.map(Body::new)).await) }
@@ -262,7 +268,7 @@ fn http_connection(
         .header_read_timeout(HEAD_TIMEOUT)
         // `Masthead-Coverage` reads better than all small letters.
         .title_case_headers(true)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+        .serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(service))
 }
 
 /// Leaves of the encodings that a client takes the first one that is known, by which Prometheus compresses, whatever their
@@ -340,6 +346,28 @@ mod tests {
             let (head, _) = get(running.http_address, "/api/v1/series?match[]=up", &accepted).await.unwrap();
             let found = head.lines().find_map(|line| line.strip_prefix("Content-Encoding: ")).unwrap_or("");
             assert_eq!(found, encoding, "{accepted}");
+        }
+        running.shutdown().await;
+    }
+
+    /// Its connection ends, and with it what the answer holds.
+    #[tokio::test]
+    async fn a_client_that_does_not_read_is_left() {
+        let mut config = config();
+        config.query.timeout = Duration::from_millis(500);
+        let running = Server::start_with(config, StoreSet::fixed(vec![Arc::new(memory())])).await.unwrap();
+        running.ready().await;
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let mut stream = socket.connect(running.http_address).await.unwrap();
+        let target = "/api/v1/query_range?query=up&start=1&end=300&step=1";
+        stream.write_all(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await.unwrap();
+        let mut first = [0; 12];
+        stream.read_exact(&mut first).await.unwrap();
+        assert_eq!(&first, b"HTTP/1.1 200");
+        assert!(running.api.memory_used() > 0, "the answer waits");
+        while running.api.memory_used() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         running.shutdown().await;
     }

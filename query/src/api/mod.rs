@@ -320,6 +320,11 @@ impl Api {
         self.querier.metrics.in_flight.get() as usize
     }
 
+    /// Bytes that are held for queries and their answers now.
+    pub fn memory_used(&self) -> usize {
+        self.querier.memory.used()
+    }
+
     /// Whether data is served.
     pub fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Relaxed) && !self.stopping.load(Ordering::Relaxed)

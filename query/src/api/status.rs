@@ -109,7 +109,7 @@ pub(super) async fn ready(api: &Api, _: &Call) -> Result<Reply, ApiError> {
 /// `/metrics`.
 pub(super) async fn metrics(api: &Api, _: &Call) -> Result<Reply, ApiError> {
     let querier = &api.querier;
-    let body = querier.metrics.render(querier.memory.used(), |metrics| querier.stores.note_states(metrics));
+    let body = querier.metrics.render(api.memory_used(), |metrics| querier.stores.note_states(metrics));
     let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     Ok(Reply::raw(StatusCode::OK, content_type, Body::from(body)))
 }

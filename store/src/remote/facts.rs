@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use masthead_proto::{path, thanos as proto};
 use prost::Message as _;
-use tokio::time::Instant;
 
 use super::Peer;
 use super::convert::{self, Advert, clamp};

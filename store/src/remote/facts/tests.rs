@@ -6,6 +6,7 @@ use masthead_proto::{path, thanos as proto};
 use prost::Message as _;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::*;
 use crate::facts::{
