@@ -116,3 +116,34 @@ impl Allowance {
         Self::of(&Budget::unlimited())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::StoreErrorKind;
+
+    /// A store that went down two days ago is not left out of questions about yesterday.
+    #[test]
+    fn a_store_that_is_down_may_hold_later_times() {
+        let error = StoreError::new(StoreErrorKind::Unavailable, "connect");
+        let info = |state| StoreInfo {
+            id: "a".into(),
+            component: "store".into(),
+            label_sets: vec![Labels::from_pairs([("cluster", "x")])],
+            min_time: 0,
+            max_time: 100,
+            serves: Kinds::NONE,
+            state,
+            last_check: None,
+        };
+        let down = || StoreState::Down { since: SystemTime::UNIX_EPOCH, error: error.clone() };
+        let asks = |state, (min_time, max_time): (Millis, Millis), cluster: &str| {
+            let matchers = vec![Matcher::equal("cluster", cluster)];
+            let (replica_labels, labels_only, limit) = (Vec::new(), false, 0);
+            info(state).may_contribute(&Select { matchers, min_time, max_time, replica_labels, labels_only, limit })
+        };
+        assert!(asks(StoreState::Up, (50, 200), "x") && !asks(StoreState::Up, (101, 200), "x"));
+        assert!(asks(down(), (101, 200), "x"));
+        assert!(!asks(down(), (-200, -1), "x") && !asks(down(), (101, 200), "y"));
+    }
+}

@@ -12,13 +12,13 @@ use super::cursor::Cursor;
 use super::index::checked;
 use super::reader::{Block, Opened, Segment};
 use super::series::{ChunkRef, Entry, SeriesList};
-use super::tombstones::{Left, is_deleted, left_of};
+use super::tombstones::{Deleted, Left, is_deleted, left_of};
 use crate::bucket::{Bucket, Purpose, coalesce};
 use crate::budget::{Budget, Reservation};
 use crate::chunk;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::samples::Samples;
-use crate::series::{BATCH_SERIES_MAX, Chunk, Encoding, LaneChunks, Millis, Series, SeriesBatch};
+use crate::series::{BATCH_SERIES_MAX, Chunk, Encoding, LaneChunks, Series, SeriesBatch};
 
 /// A chunk whose length is not known is read so far at first: 120 samples take 2.2 KB at worst, histograms more.
 const CHUNK_GUESS: u64 = 2 << 10;
@@ -144,6 +144,7 @@ impl Batches {
                     for chunk in own {
                         let size = |chunk: &Option<Chunk>| chunk.as_ref().map_or(0, |chunk| chunk.data.len());
                         let before = size(chunk);
+                        let _samples = budget.reserve("samples", chunk.as_ref().map_or(0, chunk::decoded_bytes_max))?;
                         delete(chunk, deleted)?;
                         // What is left of integer histograms with counts beyond 2^52 is written as floats.
                         more += size(chunk).saturating_sub(before);
@@ -157,7 +158,7 @@ impl Batches {
 }
 
 /// Takes the samples at `deleted` times out of a chunk.
-fn delete(chunk: &mut Option<Chunk>, deleted: &[(Millis, Millis)]) -> Result<(), StoreError> {
+fn delete(chunk: &mut Option<Chunk>, deleted: &[Deleted]) -> Result<(), StoreError> {
     let Some(whole) = chunk else { return Ok(()) };
     if left_of(deleted, whole.min_time, whole.max_time) != Left::Part {
         return Ok(());

@@ -7,7 +7,7 @@ use tokio::sync::OnceCell;
 
 use super::index::Index;
 use super::meta::BlockMeta;
-use super::tombstones::{TOMBSTONES_BYTES_MAX, Tombstones};
+use super::tombstones::{BYTES_A_BYTE, TOMBSTONES_BYTES_MAX, Tombstones};
 use super::ulid::Ulid;
 use crate::bucket::{Bucket, Object, Purpose};
 use crate::budget::{Budget, Reservation};
@@ -61,11 +61,13 @@ impl Block {
 
     async fn read(&self, bucket: &Bucket, budget: &Budget) -> Result<Opened, StoreError> {
         let folder = self.ulid().to_string();
-        let mut index = None;
+        let (mut index, mut tombstones_bytes) = (None, 0);
         let mut segments = Vec::new();
         for (path, object) in bucket.objects(&folder).await? {
             if path == "index" {
                 index = Some(object);
+            } else if path == "tombstones" {
+                tombstones_bytes = object.size.min(TOMBSTONES_BYTES_MAX) as usize;
             } else if let Some(name) = path.strip_prefix("chunks/").filter(|name| name.parse::<u64>().is_ok()) {
                 segments.push(Segment { name: name.to_owned(), object, checked: OnceCell::new() });
             }
@@ -74,12 +76,15 @@ impl Block {
         segments.sort_by(|a, b| a.name.cmp(&b.name));
         let gone = || StoreError::new(StoreErrorKind::Unavailable, "read index: gone since the folder was listed");
         let index = Index::open(bucket, index.ok_or_else(gone)?, budget).await?;
+        // The file, and what is made of it.
+        let most = if self.tombstones.is_some() { tombstones_bytes * (1 + BYTES_A_BYTE) } else { 0 };
+        let mut held = budget.reserve("the tombstones of a block", most)?;
         let tombstones = match &self.tombstones {
             Some(_) => bucket.whole(&format!("{folder}/tombstones"), TOMBSTONES_BYTES_MAX).await?,
             None => None,
         };
         let tombstones = tombstones.map(|bytes: Bytes| Tombstones::parse(&bytes)).transpose()?.unwrap_or_default();
-        let held = budget.reserve("the tombstones of a block", tombstones.size_bytes())?;
+        held.shrink_to(tombstones.size_bytes());
         Ok(Opened { index, segments, tombstones, _held: held })
     }
 }

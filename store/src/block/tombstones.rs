@@ -1,7 +1,5 @@
 //! Tombstones of a Prometheus data directory: which times of which series were deleted. Buckets have none.
 
-use std::collections::HashMap;
-
 use super::cursor::Cursor;
 use super::index::checked;
 use crate::error::StoreError;
@@ -21,13 +19,23 @@ pub(crate) fn empty_file() -> Vec<u8> {
     out
 }
 
-/// Deleted times by series reference.
-///
-/// Invariant: the intervals of a series ascend, do not touch, and include both ends.
-#[derive(Debug, Default, PartialEq)]
-pub(crate) struct Tombstones {
-    intervals: HashMap<u64, Vec<(Millis, Millis)>>,
+/// Memory that a byte of the file takes at most while it is read: entries of three bytes, in a list that doubles.
+pub(crate) const BYTES_A_BYTE: usize = 2 * size_of::<Deleted>() / 3;
+
+/// Times of a series that were deleted, both ends inclusive, ms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Deleted {
+    /// Its reference.
+    series: u64,
+    start: Millis,
+    end: Millis,
 }
+
+/// Deleted times.
+///
+/// Invariant: ascending by series; those of a series ascend and do not touch.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Tombstones(Vec<Deleted>);
 
 /// What is left of a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,56 +57,56 @@ impl Tombstones {
             return Err(bad("their version is not known"));
         }
         let mut cursor = Cursor::new(checked(cursor.rest).ok_or_else(|| bad("checksum does not fit"))?);
-        let mut intervals: HashMap<u64, Vec<(Millis, Millis)>> = HashMap::new();
+        let mut all = Vec::new();
         while !cursor.rest.is_empty() {
             let mut next = || Some((cursor.uvarint()?, cursor.varint()?, cursor.varint()?));
             let (series, start, end) = next().ok_or_else(|| bad("an entry is damaged"))?;
             if start <= end {
-                intervals.entry(series).or_default().push((start, end));
+                all.push(Deleted { series, start, end });
             }
         }
-        for list in intervals.values_mut() {
-            list.sort_unstable();
-            list.dedup_by(|next, last| {
-                let joins = next.0 <= last.1.saturating_add(1);
-                if joins {
-                    last.1 = last.1.max(next.1);
-                }
-                joins
-            });
-        }
-        Ok(Self { intervals })
+        all.sort_unstable();
+        all.dedup_by(|next, last| {
+            let joins = next.series == last.series && next.start <= last.end.saturating_add(1);
+            if joins {
+                last.end = last.end.max(next.end);
+            }
+            joins
+        });
+        all.shrink_to_fit();
+        Ok(Self(all))
     }
 
     /// Bytes they hold.
     pub(crate) fn size_bytes(&self) -> usize {
-        let series = size_of::<u64>() + size_of::<Vec<(Millis, Millis)>>();
-        self.intervals.values().map(|list| series + list.capacity() * size_of::<(Millis, Millis)>()).sum()
+        self.0.capacity() * size_of::<Deleted>()
     }
 
     /// Whether nothing was deleted.
     pub(crate) fn is_empty(&self) -> bool {
-        self.intervals.is_empty()
+        self.0.is_empty()
     }
 
     /// The deleted times of a series.
-    pub(crate) fn of(&self, series: u32) -> &[(Millis, Millis)] {
-        self.intervals.get(&u64::from(series)).map_or(&[], Vec::as_slice)
+    pub(crate) fn of(&self, series: u32) -> &[Deleted] {
+        let series = u64::from(series);
+        let rest = &self.0[self.0.partition_point(|deleted| deleted.series < series)..];
+        &rest[..rest.partition_point(|deleted| deleted.series == series)]
     }
 }
 
 /// What `deleted` leaves of a chunk from `start` to `end`, both inclusive.
-pub(crate) fn left_of(deleted: &[(Millis, Millis)], start: Millis, end: Millis) -> Left {
-    let after = &deleted[deleted.partition_point(|interval| interval.1 < start)..];
+pub(crate) fn left_of(deleted: &[Deleted], start: Millis, end: Millis) -> Left {
+    let after = &deleted[deleted.partition_point(|interval| interval.end < start)..];
     match after.first() {
-        Some(first) if first.0 <= start && end <= first.1 => Left::Nothing,
-        Some(first) if first.0 <= end => Left::Part,
+        Some(first) if first.start <= start && end <= first.end => Left::Nothing,
+        Some(first) if first.start <= end => Left::Part,
         _ => Left::All,
     }
 }
 
 /// Whether `time` was deleted.
-pub(crate) fn is_deleted(deleted: &[(Millis, Millis)], time: Millis) -> bool {
+pub(crate) fn is_deleted(deleted: &[Deleted], time: Millis) -> bool {
     left_of(deleted, time, time) == Left::Nothing
 }
 
@@ -125,7 +133,8 @@ mod tests {
     fn intervals_that_touch_are_one_and_a_chunk_knows_what_is_left() {
         let bytes = file(&[(7, 10, 20), (3, -5, 5), (7, 21, 30), (7, 50, 60), (7, 15, 18)]);
         let tombstones = Tombstones::parse(&bytes).unwrap();
-        assert_eq!(tombstones.of(7), [(10, 30), (50, 60)]);
+        let of = |series| tombstones.of(series).iter().map(|deleted| (deleted.start, deleted.end)).collect::<Vec<_>>();
+        assert_eq!((of(3), of(7), of(8)), (vec![(-5, 5)], vec![(10, 30), (50, 60)], vec![]));
         let cases = [
             (0, 9, Left::All),
             (0, 10, Left::Part),

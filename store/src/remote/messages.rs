@@ -87,8 +87,16 @@ impl Messages {
                 None => return Poll::Ready(Err(self.end(None))),
             };
             match frame.into_data() {
-                // A copy, so that a message does not pin the connection's read buffer.
-                Ok(data) => self.block = Bytes::copy_from_slice(&data),
+                Ok(data) if self.partial.is_empty() => self.block = own(&data),
+                Ok(data) => {
+                    // Most bytes belong to a message that has begun, and go there at once.
+                    self.block = data;
+                    let message = self.take(held).map_err(Err)?;
+                    self.block = own(&self.block);
+                    if let Some(message) = message {
+                        return Poll::Ready(Ok(message));
+                    }
+                }
                 Err(frame) => {
                     if let Ok(trailers) = frame.into_trailers() {
                         return Poll::Ready(Err(self.end(Status::from_header_map(&trailers))));
@@ -143,8 +151,12 @@ impl Messages {
         Ok(Some(message))
     }
 
-    /// Moves bytes from the block until the partial message has `length` of them.
+    /// Moves bytes from the block until the partial message has `length` of them. Once a part has come, the message is
+    /// believed to be as long as it says.
     fn fill(&mut self, length: usize) {
+        if self.partial.len() >= FIRST_BYTES {
+            self.partial.reserve(length.saturating_sub(self.partial.len()));
+        }
         let more = length.saturating_sub(self.partial.len()).min(self.block.len());
         self.partial.extend_from_slice(&self.block.split_to(more));
     }
@@ -173,6 +185,11 @@ impl Messages {
         self.reserved = true;
         Ok(length)
     }
+}
+
+/// A copy, so that a message does not pin the connection's read buffer.
+fn own(data: &[u8]) -> Bytes {
+    Bytes::copy_from_slice(data)
 }
 
 /// Flag and length of a message whose first five bytes are these.

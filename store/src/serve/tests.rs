@@ -269,7 +269,7 @@ mod transcoding {
     }
 }
 
-fn over(store: crate::testing::MemoryStore, budget: &Budget) -> Call {
+fn over(store: impl Store, budget: &Budget) -> Call {
     let store: Arc<dyn Store> = Arc::new(store);
     let stores: Stores = Arc::new(move || vec![store.clone()]);
     let service = StoreService::new(stores, budget.clone(), ServeOptions::default());
@@ -283,19 +283,55 @@ fn ups(count: usize) -> crate::testing::MemoryStore {
     crate::testing::MemoryStore::new("memory", &Labels::empty(), &series)
 }
 
+fn all_ups() -> masthead_proto::thanos::SeriesRequest {
+    let matcher = masthead_proto::thanos::LabelMatcher { r#type: 0, name: "__name__".into(), value: "up".into() };
+    masthead_proto::thanos::SeriesRequest { matchers: vec![matcher], min_time: 0, max_time: 10, ..Default::default() }
+}
+
+/// A damaged chunk that must be made anew costs itself and nothing else, and the answer says so; under ABORT it fails the
+/// call. Who reads all encodings gets it as it is.
+#[tokio::test]
+async fn a_damaged_chunk_is_a_warning() {
+    use crate::testing::{Fault, FaultyStore, MemoryStore};
+    use futures::StreamExt as _;
+    use masthead_proto::thanos::{PartialResponseStrategy, SeriesRequest, SeriesResponse, series_response::Result};
+    use prost::Message as _;
+    let samples =
+        crate::Samples { timestamps: vec![1], values: vec![1.0], start_timestamps: vec![-7], ..Default::default() };
+    let row = |pod: &str| (Labels::from_pairs([("__name__", "up"), ("pod", pod)]), samples.clone());
+    let memory = MemoryStore::new("memory", &Labels::empty(), &[row("a"), row("b")]);
+    let call = over(FaultyStore::new(Arc::new(memory), Fault::TruncatedChunk), &Budget::unlimited());
+    let ask = async |strategy: PartialResponseStrategy, reader| {
+        let request = SeriesRequest { partial_response_strategy: strategy.into(), ..all_ups() };
+        let frames: Vec<_> = call.series(request, reader).unwrap().collect().await;
+        let read = |frame: bytes::Bytes| SeriesResponse::decode(frame).unwrap().result.unwrap();
+        frames.into_iter().map(|frame| frame.map(read)).collect::<Vec<_>>()
+    };
+    let warned = ask(PartialResponseStrategy::Warn, transcode::Reader::Thanos).await;
+    let [Ok(Result::Series(series)), Ok(Result::Warning(text))] = warned.as_slice() else { panic!("{warned:?}") };
+    assert_eq!((&*series.labels[1].value, series.chunks.len()), ("b", 1));
+    assert!(text.starts_with(r#"series {__name__="up", pod="a"}: a chunk from 1 to 1 ms is left out: "#), "{text}");
+    let aborted = ask(PartialResponseStrategy::Abort, transcode::Reader::Thanos).await;
+    let [Err(status)] = aborted.as_slice() else { panic!("{aborted:?}") };
+    assert_eq!(status.code(), Code::DataLoss);
+    let whole = ask(PartialResponseStrategy::Abort, transcode::Reader::Masthead).await;
+    assert!(matches!(whole.as_slice(), [Ok(Result::Series(_)), Ok(Result::Series(_))]), "{whole:?}");
+}
+
+/// As a Thanos refuses it.
+#[tokio::test]
+async fn series_without_matchers_are_refused() {
+    let request = masthead_proto::thanos::SeriesRequest { matchers: vec![], ..all_ups() };
+    let refused = over(ups(1), &Budget::unlimited()).series(request, transcode::Reader::Thanos);
+    assert_eq!(refused.err().map(|status| status.code()), Some(Code::InvalidArgument));
+}
+
 /// Frames are paid for until the transport has taken them.
 #[tokio::test]
 async fn frames_that_wait_are_paid_for() {
     use futures::StreamExt as _;
     let budget = Budget::unlimited();
-    let matcher = masthead_proto::thanos::LabelMatcher { r#type: 0, name: "__name__".into(), value: "up".into() };
-    let request = masthead_proto::thanos::SeriesRequest {
-        matchers: vec![matcher],
-        min_time: 0,
-        max_time: 10,
-        ..Default::default()
-    };
-    let mut frames = over(ups(100), &budget).series(request, transcode::Reader::Thanos).unwrap();
+    let mut frames = over(ups(100), &budget).series(all_ups(), transcode::Reader::Thanos).unwrap();
     let first = frames.next().await.unwrap().unwrap();
     let paid = budget.used();
     let mut rest = 0;

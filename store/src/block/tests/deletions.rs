@@ -1,6 +1,8 @@
 //! Tombstones.
 
 use super::*;
+use crate::block::cursor::{put_uvarint, put_varint};
+use crate::block::tombstones::empty_file;
 
 /// Deleted series: listed while a chunk is not wholly deleted; names and values ignore deletions. As recorded.
 #[tokio::test]
@@ -37,4 +39,33 @@ async fn later_deletions_are_seen() {
     std::fs::write(copy.join("tombstones"), &files[3].1).unwrap();
     store.refresh(SystemTime::now()).await.unwrap();
     assert!(all_of(&store, only()).await.unwrap().len() < before, "of {before}");
+}
+
+/// A limit counts series that are given, not those of which deletions leave nothing though no chunk is deleted as a whole.
+#[tokio::test]
+async fn a_limit_counts_what_deletions_leave() {
+    let directory = tempfile::tempdir().unwrap();
+    let series = |name: &str, times: &[Millis]| {
+        (Labels::from_pairs([("__name__", name)]), chunk::encode(times, &vec![1.0; times.len()]))
+    };
+    let rows = [series("a", &[0, 9]), series("b", &[0, 9]), series("c", &[0, 5, 9]), series("d", &[5])];
+    write_block(directory.path(), &mut rows.into_iter(), WriteOptions::new(Ulid::new(1, 1), 0, 10)).unwrap();
+    let mut entries = Vec::new();
+    for reference in 0..200 {
+        for time in [0, 9] {
+            put_uvarint(&mut entries, reference);
+            put_varint(&mut entries, time);
+            put_varint(&mut entries, time);
+        }
+    }
+    let mut file = empty_file();
+    file.truncate(5);
+    file.extend(&entries);
+    file.extend(crc32c::crc32c(&entries).to_be_bytes());
+    std::fs::write(folders(directory.path())[0].join("tombstones"), file).unwrap();
+    let store = refreshed(directory.path(), &[]).await;
+    for (limit, names) in [(0, &["c", "d"][..]), (1, &["c"]), (2, &["c", "d"])] {
+        let found = all_of(&store, Select { limit, ..request(vec![]) }).await.unwrap();
+        assert_eq!(found.iter().map(|series| series.labels.metric_name()).collect::<Vec<_>>(), names, "{limit}");
+    }
 }
