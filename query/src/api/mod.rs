@@ -375,17 +375,24 @@ pub async fn serve(api: Arc<Api>, request: http::Request<Body>) -> Response {
     let id = api.ids.of(&head.headers);
     let routed = route(&head.method, &head.uri);
     let with_cors = routed.is_ok() || head.method == Method::OPTIONS;
+    let follow = |params: Option<&Params>, route: &Route, reply: &mut Reply| {
+        if let Some(endpoint) = route.data {
+            Record::new(&api, endpoint, (&id, start), params, reply).follow(reply);
+        }
+    };
     let mut reply = match routed {
         Err(reply) => *reply,
         Ok((route, name)) => match body::read(&api, route, &head, body).await {
-            Err(failure) => failure.into_reply(route),
+            Err(failure) => {
+                let mut reply = failure.into_reply(route);
+                follow(None, route, &mut reply);
+                reply
+            }
             Ok((params, body, held)) => {
                 let accept = head.headers.get(header::ACCEPT).cloned();
                 let call = Call { params, name, now: (api.clock)(), accept, body, _held: held };
                 let mut reply = answer(&api, route, &call).await;
-                if let Some(endpoint) = route.data {
-                    Record::new(&api, endpoint, (&id, start), &call, &reply).follow(&mut reply);
-                }
+                follow(Some(&call.params), route, &mut reply);
                 reply
             }
         },

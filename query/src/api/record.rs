@@ -6,7 +6,8 @@ use std::time::Instant;
 use axum::body::Body;
 use futures::StreamExt as _;
 
-use super::{Api, Call, Reply, coverage};
+use super::params::Params;
+use super::{Api, Reply, coverage};
 
 /// Bytes of a query in the log, at most.
 const QUERY_BYTES_MAX: usize = 1024;
@@ -30,18 +31,18 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// What `reply` came to, as far as it is known.
+    /// What `reply` came to, as far as it is known. There are no `params` where they could not be read.
     pub(super) fn new(
         api: &Arc<Api>,
         endpoint: &'static str,
         (id, start): (&str, Instant),
-        call: &Call,
+        params: Option<&Params>,
         reply: &Reply,
     ) -> Self {
-        let mut query = match call.params.get("query") {
-            "" => call.params.all("match[]").join(" "),
+        let mut query = params.map_or_else(String::new, |params| match params.get("query") {
+            "" => params.all("match[]").join(" "),
             query => query.to_owned(),
-        };
+        });
         query.truncate(query.floor_char_boundary(QUERY_BYTES_MAX));
         let coverage = reply.headers.get(coverage::HEADER).and_then(|value| value.to_str().ok()).unwrap_or("");
         Self {

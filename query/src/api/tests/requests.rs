@@ -119,6 +119,14 @@ async fn bodies_are_bounded_paid_for_and_read_in_time() {
         assert!(got.body.contains(&text) && got.body.starts_with('{') != is_text, "{path}: {}", got.body);
     }
     assert_eq!(api.querier.memory.used(), 0);
+    let metrics = String::from_utf8(api.querier.metrics.render(0, |_| {})).unwrap();
+    for line in [
+        "masthead_queries_total{endpoint=\"query\",outcome=\"bad_data\"} 2",
+        "masthead_queries_total{endpoint=\"read\",outcome=\"timeout\"} 1",
+        "masthead_queries_total{endpoint=\"series\",outcome=\"execution\"} 1",
+    ] {
+        assert!(metrics.lines().any(|have| have == line), "{line} is not in\n{metrics}");
+    }
 }
 
 /// What an endpoint does not take is left unread, as by Prometheus.
