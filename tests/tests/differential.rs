@@ -91,8 +91,8 @@ async fn both_refuse_what_is_broken() {
     case.holds().await;
 }
 
-/// Native histograms: exponential ones, ones with custom buckets and gauges; counters that are reset, series with gaps and
-/// stale markers, and ones that change their resolution, their bounds or their kind.
+/// Native histograms of integers and of floats: exponential ones, ones with custom buckets and gauges; counters that are
+/// reset, series with gaps and stale markers, and ones that change their resolution, their bounds or their kind.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn histograms_are_those_of_a_real_prometheus() {
     let case = Case {

@@ -8,9 +8,10 @@ use std::path::Path;
 
 use masthead_store::block::Ulid;
 use masthead_store::block::write::{WriteOptions, write_block};
+use masthead_store::chunk::{self, HistogramForm};
 use masthead_store::samples::{HistogramSample, STALE};
 use masthead_store::testing::Random;
-use masthead_store::{Chunk, Labels, Millis, Samples, chunk};
+use masthead_store::{Chunk, Labels, Millis, Samples};
 
 use super::chance::Chance as _;
 
@@ -36,13 +37,16 @@ pub fn generate(seed: u64, histograms: bool) -> Data {
     maker.series.into_iter().collect()
 }
 
-/// Writes series as two-hour blocks of a Prometheus data directory. An error is for people.
+/// Writes series as two-hour blocks of a Prometheus data directory, the native histograms of every other one as integers.
+/// An error is for people.
 pub fn write(folder: &Path, data: &Data) -> Result<(), String> {
     for (number, from) in (START..END).step_by(BLOCK as usize).enumerate() {
-        let mut inside = data.iter().filter_map(|(labels, samples)| -> Option<(Labels, Vec<Chunk>)> {
-            let part = between(samples, from, from + BLOCK);
-            (!part.is_empty()).then(|| (labels.clone(), chunk::encode_samples(&part)))
-        });
+        let forms = [HistogramForm::Integers, HistogramForm::Floats].into_iter().cycle();
+        let mut inside =
+            data.iter().zip(forms).filter_map(|((labels, samples), form)| -> Option<(Labels, Vec<Chunk>)> {
+                let part = between(samples, from, from + BLOCK);
+                (!part.is_empty()).then(|| (labels.clone(), chunk::encode_as(&part, form)))
+            });
         let ulid = Ulid::new((from + BLOCK) as u64, number as u64);
         write_block(folder, &mut inside, WriteOptions::new(ulid, from, from + BLOCK))
             .map_err(|error| format!("write block {number}: {error}"))?;
