@@ -127,7 +127,7 @@ pub const KNOWN: &[Known] = &[
         name: "info()",
         since: 12,
         source: "3.7.0 #17135, 3.8.0 #17199, 3.10.0 #17817 and #17898, 3.12.0 #17932: corrections of info()",
-        holds: |seen| seen.mentions(&["info"]),
+        holds: |seen| seen.mentions(&["info"]) && (seen.is_value() || seen.difference.kind == Kind::Annotations),
     },
     Known {
         name: "mad_over_time of NaN",
@@ -139,7 +139,7 @@ pub const KNOWN: &[Known] = &[
         name: "case-insensitive matchers",
         since: 14,
         source: "3.14.0: Fix case-insensitive regex label matchers silently dropping matching values. #19167",
-        holds: |seen| seen.question.query.contains("(?i"),
+        holds: |seen| seen.question.query.contains("(?i") && seen.is_value(),
     },
     Known {
         name: "equal labels at different times",
