@@ -127,7 +127,11 @@ pub const KNOWN: &[Known] = &[
         name: "info()",
         since: 12,
         source: "3.7.0 #17135, 3.8.0 #17199, 3.10.0 #17817 and #17898, 3.12.0 #17932: corrections of info()",
-        holds: |seen| seen.mentions(&["info"]) && (seen.is_value() || seen.difference.kind == Kind::Annotations),
+        holds: |seen| {
+            let churning = seen.reference_says("found duplicate series for info metric");
+            let kinds = seen.is_value() || seen.difference.kind == Kind::Annotations;
+            seen.mentions(&["info"]) && (kinds || churning)
+        },
     },
     Known {
         name: "mad_over_time of NaN",

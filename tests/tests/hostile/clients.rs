@@ -50,7 +50,7 @@ async fn forms_that_never_come_or_never_end_hold_nobody_up() {
     let got = query(address, "up").await;
     assert_eq!((got.status, got.by_pod().len()), (200, 2), "{got:?}");
 
-    let many = answer(address, &"a=&".repeat(1_000_000)).await;
+    let many = answer(address, &"a=&".repeat(10_001)).await;
     assert!(many.starts_with("HTTP/1.1 400 ") && many.contains("bad_data"), "{many}");
     let large = answer(address, &format!("query={}", "1".repeat(20 << 20))).await;
     // The connection is closed over what nobody read, which can overtake the answer.
