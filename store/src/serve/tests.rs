@@ -318,14 +318,6 @@ async fn a_damaged_chunk_is_a_warning() {
     assert!(matches!(whole.as_slice(), [Ok(Result::Series(_)), Ok(Result::Series(_))]), "{whole:?}");
 }
 
-/// As a Thanos refuses it.
-#[tokio::test]
-async fn series_without_matchers_are_refused() {
-    let request = masthead_proto::thanos::SeriesRequest { matchers: vec![], ..all_ups() };
-    let refused = over(ups(1), &Budget::unlimited()).series(request, transcode::Reader::Thanos);
-    assert_eq!(refused.err().map(|status| status.code()), Some(Code::InvalidArgument));
-}
-
 /// Frames are paid for until the transport has taken them.
 #[tokio::test]
 async fn frames_that_wait_are_paid_for() {
