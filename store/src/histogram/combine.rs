@@ -3,7 +3,7 @@
 use super::bounds::exponential;
 use super::buckets::Indexed;
 use super::custom::{combined, intersection, same_bounds};
-use super::layout::{Other, Side, sides};
+use super::layout::{Other, Side, Sign, sides};
 use super::{CounterResetHint, Histogram, HistogramError, is_exponential};
 use crate::kahan;
 
@@ -14,19 +14,6 @@ pub struct Combined {
     pub reset_collision: bool,
     /// Custom bounds differed; the bounds in common were kept.
     pub bounds_reconciled: bool,
-}
-
-/// Whether the other operand is added or taken away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sign {
-    Plus,
-    Minus,
-}
-
-impl Sign {
-    pub(super) fn of(self, value: f64) -> f64 {
-        if self == Self::Minus { -value } else { value }
-    }
 }
 
 impl Histogram {

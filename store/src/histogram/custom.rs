@@ -4,8 +4,7 @@ use std::cmp::Ordering;
 
 use super::Histogram;
 use super::buckets::Indexed;
-use super::combine::Sign;
-use super::layout::spans_of;
+use super::layout::{Sign, spans_of};
 use crate::kahan;
 
 /// Whether two lists of bounds are equal (CustomBucketBoundsMatch in model/histogram/generic.go).

@@ -4,9 +4,21 @@ use std::sync::Arc;
 
 use super::bounds::coarser;
 use super::buckets::Indexed;
-use super::combine::Sign;
 use super::{Histogram, Span};
 use crate::kahan;
+
+/// Whether the other operand is added or taken away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sign {
+    Plus,
+    Minus,
+}
+
+impl Sign {
+    pub(super) fn of(self, value: f64) -> f64 {
+        if self == Self::Minus { -value } else { value }
+    }
+}
 
 /// Spans and counts of one sign, and where sums are compensated the low bits that each count has lost.
 #[derive(Debug)]

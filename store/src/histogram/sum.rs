@@ -1,6 +1,6 @@
 //! Sums of many histograms, compensated as sums of floats are: KahanAdd in model/histogram/float_histogram.go.
 
-use super::combine::Sign;
+use super::layout::Sign;
 use super::{Combined, Histogram, HistogramError};
 
 /// A sum of histograms, with the low bits that it has lost so far.

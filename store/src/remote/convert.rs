@@ -3,7 +3,7 @@
 use masthead_proto::thanos as proto;
 use masthead_proto::thanos::info as info_proto;
 
-use super::lanes::Ask;
+use super::lanes::{Advert, Ask};
 use crate::facts::{Kind, Kinds};
 use crate::labels::METRIC_NAME;
 use crate::{Labels, MatchOp, Matcher, Millis, Select};
@@ -20,34 +20,6 @@ const TIME_MAX: Millis = 253_402_300_799_999;
 
 /// A component type is a word, which metrics and pages show; longer ones are cut.
 const COMPONENT_CHARS_MAX: usize = 64;
-
-/// What a peer last said of itself.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Advert {
-    /// External label sets, sorted, unique: peers send them in random order.
-    pub(super) label_sets: Vec<Labels>,
-    pub(super) component: Box<str>,
-    pub(super) min_time: Millis,
-    pub(super) max_time: Millis,
-    /// The peer removes replica labels itself, before it sorts.
-    pub(super) removes_replica_labels: bool,
-    /// What it serves besides series.
-    pub(super) serves: Kinds,
-}
-
-impl Advert {
-    /// Of a peer that has not said anything: it may hold anything.
-    pub(super) fn unknown() -> Self {
-        Self {
-            label_sets: Vec::new(),
-            component: "".into(),
-            min_time: Millis::MIN,
-            max_time: Millis::MAX,
-            removes_replica_labels: false,
-            serves: Kinds::ALL,
-        }
-    }
-}
 
 impl From<info_proto::InfoResponse> for Advert {
     fn from(info: info_proto::InfoResponse) -> Self {

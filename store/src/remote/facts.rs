@@ -10,9 +10,10 @@ use masthead_proto::{path, thanos as proto};
 use prost::Message as _;
 
 use super::Peer;
-use super::convert::{self, Advert, clamp};
+use super::convert::{self, clamp};
 use super::endpoint::Call;
 use super::held::Held;
+use super::lanes::Advert;
 use crate::facts::{ExemplarsRequest, Facts, Kind, Question, RuleKind, TargetState};
 use crate::labels::METRIC_NAME;
 use crate::{Allowance, MatchOp, Matcher, StoreError};

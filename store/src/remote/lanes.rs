@@ -3,12 +3,40 @@
 
 use std::collections::BTreeSet;
 
-use super::convert::Advert;
+use crate::facts::Kinds;
 use crate::select::admits;
-use crate::{Labels, LabelsBuilder, Lane, MatchOp, Matcher, Select, StoreId};
+use crate::{Labels, LabelsBuilder, Lane, MatchOp, Matcher, Millis, Select, StoreId};
 
 /// Questions a selection, at most; a peer with more replicas than that is collected.
 const ASKS_MAX: usize = 64;
+
+/// What a peer last said of itself.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Advert {
+    /// External label sets, sorted, unique: peers send them in random order.
+    pub(super) label_sets: Vec<Labels>,
+    pub(super) component: Box<str>,
+    pub(super) min_time: Millis,
+    pub(super) max_time: Millis,
+    /// The peer removes replica labels itself, before it sorts.
+    pub(super) removes_replica_labels: bool,
+    /// What it serves besides series.
+    pub(super) serves: Kinds,
+}
+
+impl Advert {
+    /// Of a peer that has not said anything: it may hold anything.
+    pub(super) fn unknown() -> Self {
+        Self {
+            label_sets: Vec::new(),
+            component: "".into(),
+            min_time: Millis::MIN,
+            max_time: Millis::MAX,
+            removes_replica_labels: false,
+            serves: Kinds::ALL,
+        }
+    }
+}
 
 /// One question.
 #[derive(Debug, Clone)]

@@ -18,10 +18,9 @@ use prost::Message as _;
 use tokio::time::Instant;
 
 use self::assembly::Assembly;
-use self::convert::Advert;
 use self::endpoint::{Call, Endpoint, EndpointOptions};
 use self::held::Held;
-use self::lanes::Ask;
+use self::lanes::{Advert, Ask};
 use self::stream::AnswerStream;
 use crate::{
     Allowance, Budget, FactsAnswer, Gap, LabelAnswer, LabelStrings, Question, Select, SeriesStream, Store, StoreError,

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use self::peer::{Part, TestPeer, facts, message, series};
 use super::RemoteStore;
-use super::convert::Advert;
+use super::lanes::Advert;
 use crate::{
     Allowance, Budget, Lane, Matcher, Select, SeriesBatch, SeriesStream, Store, StoreError, StoreErrorKind, StoreState,
 };
