@@ -1,9 +1,9 @@
 //! From configured addresses to stores: plain ones, and names that DNS is asked for again and again.
 //!
-//! No store is ever lost silently. A name that was never resolved is a missing store under its own name; while resolution
-//! fails (which includes an answer without addresses), the addresses that it gave last stay. An address that is no longer
-//! among those of its name stays too, until others hold all of its label sets: Kubernetes takes a pod out of its service
-//! when it is not ready, which is when its cluster must be told as missing.
+//! No store is ever lost silently. A name that was never resolved is a missing store under its own name; while
+//! resolution fails (which includes an answer without addresses), the addresses that it gave last stay. An address that
+//! is no longer among those of its name stays too, until others hold all of its label sets: Kubernetes takes a pod out
+//! of its service when it is not ready, which is when its cluster must be told as missing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -120,8 +120,9 @@ struct Resolved {
 
 impl EndpointSet {
     /// The peers of `targets`: `HOST:PORT`, or with a prefix: `dns+HOST:PORT` (its A records, else AAAA),
-    /// `dnsdualstack+HOST:PORT` (both), `dnssrv+NAME` (SRV records and the addresses of their hosts), `dnssrvnoa+NAME` (SRV
-    /// records, whose hosts are left to the system's resolver). Nothing is asked yet. Must be called within a tokio runtime.
+    /// `dnsdualstack+HOST:PORT` (both), `dnssrv+NAME` (SRV records and the addresses of their hosts), `dnssrvnoa+NAME`
+    /// (SRV records, whose hosts are left to the system's resolver). Nothing is asked yet. Must be called within a
+    /// tokio runtime.
     pub fn new(targets: Vec<Box<str>>, options: DiscoveryOptions) -> Self {
         let mut state = State::default();
         let mut names = Vec::new();
@@ -255,8 +256,8 @@ impl EndpointSet {
     }
 }
 
-/// How to talk to each of so many peers: the more there are, the less each may send ahead of what is read, since that lies
-/// outside of all budgets.
+/// How to talk to each of so many peers: the more there are, the less each may send ahead of what is read, since that
+/// lies outside of all budgets.
 fn remote_options(options: &DiscoveryOptions, peers: usize) -> RemoteOptions {
     let share = u32::try_from(WINDOWS_BYTES / peers.max(1)).unwrap_or(u32::MAX);
     let most = options.remote.stream_window_bytes;

@@ -1,8 +1,8 @@
-//! One selection asked of many stores at once: their streams are merged as they arrive into a [`Feed`] that is bounded in
-//! bytes and ends with its [`Coverage`]. A store that fails is an entry there, never an error of the selection.
+//! One selection asked of many stores at once: their streams are merged as they arrive into a [`Feed`] that is bounded
+//! in bytes and ends with its [`Coverage`]. A store that fails is an entry there, never an error of the selection.
 //!
-//! Invariant: a feed's task polls only its own streams, and what it waits for (space in its own buffer, its own streams) no
-//! other feed holds. So two selections of a query never stall each other, in whatever order they are read.
+//! Invariant: a feed's task polls only its own streams, and what it waits for (space in its own buffer, its own
+//! streams) no other feed holds. So two selections of a query never stall each other, in whatever order they are read.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
@@ -56,8 +56,8 @@ pub struct Feed {
 pub struct Progress(Arc<Mutex<Record>>);
 
 impl Progress {
-    /// The coverage as it stands, which is final once the selection was read to its end. A store that is unfinished, since we
-    /// stopped, counts as complete with what it gave; or as failed with `late`, where that is why we stopped.
+    /// The coverage as it stands, which is final once the selection was read to its end. A store that is unfinished,
+    /// since we stopped, counts as complete with what it gave; or as failed with `late`, where that is why we stopped.
     pub fn coverage(&self, late: Option<&StoreError>) -> Coverage {
         let mut coverage = Coverage::default();
         coverage.merge(Coverage { asked: self.lock().entries.iter().map(|entry| entry.asked(late)).collect() });
@@ -78,10 +78,11 @@ struct Parcel {
 /// Bytes for which one permit of a feed's space stands.
 const SPACE_UNIT: usize = 1024;
 
-/// Asks all of `stores` that can contribute to `request` and merges what they give. Must be called within a tokio runtime.
+/// Asks all of `stores` that can contribute to `request` and merges what they give. Must be called within a tokio
+/// runtime.
 ///
-/// A store that is down or has never answered is not asked, and counts as failed where it could have contributed. With a limit
-/// in the request the feed ends after so many series.
+/// A store that is down or has never answered is not asked, and counts as failed where it could have contributed. With
+/// a limit in the request the feed ends after so many series.
 pub fn fan_out(stores: &[Arc<dyn Store>], request: Arc<Select>, budget: &Budget, options: &FanOutOptions) -> Feed {
     let allowance = Allowance { budget: budget.clone(), deadline: options.deadline };
     let mut record = Record::default();
@@ -361,8 +362,8 @@ impl Work {
         }
     }
 
-    /// Hands a batch to the reader, once there is space. The streams that are waited for are polled meanwhile, so that the
-    /// reader's slowness is not taken for their silence.
+    /// Hands a batch to the reader, once there is space. The streams that are waited for are polled meanwhile, so that
+    /// the reader's slowness is not taken for their silence.
     async fn hand_over(&mut self, mut batch: SeriesBatch) -> Result<(), Stop> {
         if batch.series.len() > self.left {
             batch.series.truncate(self.left);
@@ -517,8 +518,8 @@ async fn ask_labels(
     gather(entries.collect(), budget, notes, ask).await
 }
 
-/// What the stores that serve it know of what `question` asks, in no order and with replicas as they are. Who gave it stands
-/// in `progress`.
+/// What the stores that serve it know of what `question` asks, in no order and with replicas as they are. Who gave it
+/// stands in `progress`.
 ///
 /// Errors: our own budget is used up.
 pub async fn facts(
@@ -533,8 +534,8 @@ pub async fn facts(
     gather(entries.collect(), budget, (options, progress), ask).await
 }
 
-/// Asks those of the stores that are to be asked, all at once, and puts what they give on one heap. A store may take as long
-/// over its whole answer as it may be silent.
+/// Asks those of the stores that are to be asked, all at once, and puts what they give on one heap. A store may take as
+/// long over its whole answer as it may be silent.
 async fn gather<T: Heap>(
     entries: Vec<(&dyn Store, (Entry, bool))>,
     budget: &Budget,

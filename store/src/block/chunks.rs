@@ -92,7 +92,8 @@ impl Batches {
         (entries, self.list.held.split(held))
     }
 
-    /// The series of `entries`, whose chunks come from `chunks` in their order. Those of which no chunk is left are left out.
+    /// The series of `entries`, whose chunks come from `chunks` in their order. Those of which no chunk is left are
+    /// left out.
     fn series(
         &self,
         entries: Vec<Entry>,

@@ -10,9 +10,9 @@ use crate::samples::{HistogramSample, Samples, is_stale};
 /// Appends the histograms of `samples`, which lie part after part, to `out`, whose floats from index `floats` on are
 /// merged already. The histograms are taken out of `samples`.
 ///
-/// Of those at the same time the first in [`order`] counts, so that it does not matter who sent what in which order; a float
-/// counts before all of them. A hint that there was no reset is about the sample before in the same chunk, and is kept only
-/// where that sample is what stands before.
+/// Of those at the same time the first in [`order`] counts, so that it does not matter who sent what in which order; a
+/// float counts before all of them. A hint that there was no reset is about the sample before in the same chunk, and is
+/// kept only where that sample is what stands before.
 pub(super) fn merge(samples: &mut Samples, parts: &[Range<usize>], floats: usize, out: &mut Samples) {
     let all = &samples.histograms;
     let is_first = |i: usize| parts.binary_search_by(|part| part.start.cmp(&i)).is_ok();

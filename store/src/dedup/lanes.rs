@@ -1,4 +1,5 @@
-//! One column out of several lanes: where each lane has gaps, and which lane fills them. The rule is that of the parent module.
+//! One column out of several lanes: where each lane has gaps, and which lane fills them. The rule is that of the parent
+//! module.
 
 use std::ops::Range;
 
@@ -63,7 +64,8 @@ struct Gap {
 /// Deduplicates the floats and histograms of decoded lanes into `out`, which is cleared first. Each lane comes with its
 /// position in lane order; the lowest is the primary lane. The order of the slice does not matter.
 ///
-/// Properties: equal lanes give the samples of one; the result of a result is itself; `runs` is empty where one lane gave all.
+/// Properties: equal lanes give the samples of one; the result of a result is itself; `runs` is empty where one lane
+/// gave all.
 pub fn dedup(lanes: &[(u32, &Samples)], out: &mut Samples) {
     let times = |samples: &Samples| {
         let floats = samples.timestamps.first().copied().into_iter().chain(samples.timestamps.last().copied());
@@ -353,8 +355,8 @@ impl Plan {
 
     /// Adds the stale markers of the first lane that has any between two values.
     ///
-    /// Within one interval and a half they are those of one failed scrape: a lane that saw a value last is believed. Behind
-    /// that the series has ended.
+    /// Within one interval and a half they are those of one failed scrape: a lane that saw a value last is believed.
+    /// Behind that the series has ended.
     fn add_stale_between(&mut self, lanes: &[Column<'_>], before: Millis, next: Millis, interval: Millis) {
         let open = (Edge { time: before, margin: 1 }, Edge { time: next, margin: 1 });
         let mut last_samples = lanes.iter().filter_map(|column| {

@@ -197,7 +197,8 @@ async fn names_become_stores_or_are_missing_under_their_own() {
     assert!(missing.label_names(Arc::new(select), crate::Allowance::unlimited()).await.is_err());
 }
 
-/// Addresses that vanish go, if others have what they had; while the name does not resolve, the last ones stay; what is new comes.
+/// Addresses that vanish go, if others have what they had; while the name does not resolve, the last ones stay; what is
+/// new comes.
 #[tokio::test]
 async fn names_are_followed() {
     let (one, two) = (peer().await, peer().await);

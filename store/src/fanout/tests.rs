@@ -39,7 +39,8 @@ fn options() -> FanOutOptions {
     }
 }
 
-/// One replica of one cluster: an hour of scrapes every 30 s, with gaps, in a sidecar and, the first 40 minutes, a bucket.
+/// One replica of one cluster: an hour of scrapes every 30 s, with gaps, in a sidecar and, the first 40 minutes, a
+/// bucket.
 fn replica_samples(cluster: usize, replica: usize, series: usize) -> Samples {
     let mut random = Random::new((cluster * 100 + replica) as u64);
     let (mut samples, mut lost) = (Samples::default(), 0);
@@ -226,8 +227,8 @@ async fn our_own_limit_ends_the_feed_and_blames_no_store() {
     }
 }
 
-/// `a / b` over the same stores: each side is far larger than its buffer, and one is read to its end before the other begins,
-/// or both in turn. Had they to wait for each other, only the deadline would end it.
+/// `a / b` over the same stores: each side is far larger than its buffer, and one is read to its end before the other
+/// begins, or both in turn. Had they to wait for each other, only the deadline would end it.
 #[tokio::test(start_paused = true)]
 async fn two_feeds_never_stall_each_other() {
     for turns in [usize::MAX, 1, 3] {

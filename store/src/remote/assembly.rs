@@ -1,8 +1,8 @@
-//! From messages to batches: series that a peer cut over several messages are joined, their order is watched, and what a
-//! batch holds is accounted for.
+//! From messages to batches: series that a peer cut over several messages are joined, their order is watched, and what
+//! a batch holds is accounted for.
 //!
-//! The last series is kept back until the next one begins. A peer that turns out not to sort is collected and sorted: this
-//! time if nothing was handed over yet, else from the next question on.
+//! The last series is kept back until the next one begins. A peer that turns out not to sort is collected and sorted:
+//! this time if nothing was handed over yet, else from the next question on.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -28,7 +28,8 @@ pub(super) struct Assembly {
     ask: Ask,
     strip: Vec<Box<str>>,
     held: Held,
-    /// Series in the order in which they came. Unless they are collected they ascend, and to the last one more may come.
+    /// Series in the order in which they came. Unless they are collected they ascend, and to the last one more may
+    /// come.
     series: Vec<Series>,
     /// Of all of them.
     cost: Cost,
@@ -221,7 +222,8 @@ impl Assembly {
         self.series.len() > BATCH_SERIES_MAX || self.cost.frames - self.last_cost.frames >= BATCH_BYTES
     }
 
-    /// What can be handed over. While the answer is collected that is an empty batch, as a sign of life, if something came.
+    /// What can be handed over. While the answer is collected that is an empty batch, as a sign of life, if something
+    /// came.
     pub(super) fn batch(&mut self) -> Option<SeriesBatch> {
         let stirred = std::mem::take(&mut self.stirred);
         if let Collecting::Runs(_) = self.collecting {
@@ -309,9 +311,9 @@ fn copy_out(series: &mut [Series], bytes: usize) {
     }
 }
 
-/// Adds chunks of a lane whose peer may fold replicas without knowing: each goes to the first lane in which nothing overlaps
-/// it, a further one if there is none. So replicas come apart again, whether they came in one message or in several (Thanos
-/// pkg/dedup/iter.go, overlapSplitSet). The same chunk again is left out.
+/// Adds chunks of a lane whose peer may fold replicas without knowing: each goes to the first lane in which nothing
+/// overlaps it, a further one if there is none. So replicas come apart again, whether they came in one message or in
+/// several (Thanos pkg/dedup/iter.go, overlapSplitSet). The same chunk again is left out.
 ///
 /// Errors: `Refused`, if there are too many lanes.
 fn unfold(id: &StoreId, series: &mut Series, mut chunks: SmallVec<[Chunk; 1]>) -> Result<(), StoreError> {

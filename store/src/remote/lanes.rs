@@ -1,5 +1,5 @@
-//! In how many questions a selection is put to a peer, so that each answer is sorted and of one lane, whose name is known
-//! before it begins.
+//! In how many questions a selection is put to a peer, so that each answer is sorted and of one lane, whose name is
+//! known before it begins.
 
 use std::collections::BTreeSet;
 
@@ -41,14 +41,15 @@ impl Advert {
 /// One question.
 #[derive(Debug, Clone)]
 pub(super) struct Ask {
-    /// The lane of all that comes. None: named series by series by the replica labels that are stripped here; the answer
-    /// must be collected and sorted.
+    /// The lane of all that comes. None: named series by series by the replica labels that are stripped here; the
+    /// answer must be collected and sorted.
     pub(super) lane: Option<Lane>,
     /// Matchers that choose the lane.
     pub(super) extra: Vec<Matcher>,
     /// The peer is to remove the replica labels.
     pub(super) without_replica_labels: bool,
-    /// The peer may fold replicas that it does not know as such: equal labels with chunks that overlap are further lanes.
+    /// The peer may fold replicas that it does not know as such: equal labels with chunks that overlap are further
+    /// lanes.
     pub(super) may_fold: bool,
 }
 
@@ -95,10 +96,10 @@ pub(super) fn further_lane(id: &StoreId, lane: &Lane, n: usize) -> Lane {
 
 /// Matchers that choose what is below `tuple` and not below another one of `tuples`.
 ///
-/// The labels that the tuple has must be equal. One that it lacks may yet be a label of a series itself, with any value: it
-/// must not be one that another tuple has beside all that this one has. That is complete, for what is ruled out agrees with
-/// a tuple that lacks fewer labels; and nearly disjoint: a series of two such labels may be in two answers, which costs a
-/// lane that adds nothing.
+/// The labels that the tuple has must be equal. One that it lacks may yet be a label of a series itself, with any
+/// value: it must not be one that another tuple has beside all that this one has. That is complete, for what is ruled
+/// out agrees with a tuple that lacks fewer labels; and nearly disjoint: a series of two such labels may be in two
+/// answers, which costs a lane that adds nothing.
 fn chooses(tuple: &Labels, tuples: &BTreeSet<Labels>, select: &Select) -> Vec<Matcher> {
     let names: BTreeSet<&str> = select.replica_labels.iter().map(|name| &**name).collect();
     let mut matchers: Vec<Matcher> = tuple.iter().map(|(name, value)| Matcher::equal(name, value)).collect();

@@ -153,8 +153,8 @@ impl RemoteStore {
 
     /// Asks the peer for its facts. `now` is when.
     ///
-    /// If it does not answer, labels and times stay as they were last known, but for the latest time, which goes on with the
-    /// clock, and the state becomes `Down`.
+    /// If it does not answer, labels and times stay as they were last known, but for the latest time, which goes on
+    /// with the clock, and the state becomes `Down`.
     pub async fn poll_info(&self, now: SystemTime) {
         let timeout = self.options.info_timeout;
         let act = "ask for facts";

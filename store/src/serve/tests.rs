@@ -288,8 +288,8 @@ fn all_ups() -> masthead_proto::thanos::SeriesRequest {
     masthead_proto::thanos::SeriesRequest { matchers: vec![matcher], min_time: 0, max_time: 10, ..Default::default() }
 }
 
-/// A damaged chunk that must be made anew costs itself and nothing else, and the answer says so; under ABORT it fails the
-/// call. Who reads all encodings gets it as it is.
+/// A damaged chunk that must be made anew costs itself and nothing else, and the answer says so; under ABORT it fails
+/// the call. Who reads all encodings gets it as it is.
 #[tokio::test]
 async fn a_damaged_chunk_is_a_warning() {
     use crate::testing::{Fault, FaultyStore, MemoryStore};

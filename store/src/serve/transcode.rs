@@ -1,5 +1,5 @@
-//! Chunks made anew for readers that do not know their encodings. That is computing: it is done in parts, away from the threads
-//! that read and write. Series that need none of it pass through, on the spot.
+//! Chunks made anew for readers that do not know their encodings. That is computing: it is done in parts, away from the
+//! threads that read and write. Series that need none of it pass through, on the spot.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,7 +23,8 @@ const FAULTS_MAX: usize = 20;
 /// Who reads the chunks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reader {
-    /// The encodings 1 to 3, which have names in the StoreAPI: chunks of others are made anew, without start timestamps.
+    /// The encodings 1 to 3, which have names in the StoreAPI: chunks of others are made anew, without start
+    /// timestamps.
     Thanos,
     /// All of them, as they are.
     Masthead,
@@ -80,8 +81,8 @@ pub(super) struct Transcoder {
 }
 
 impl Transcoder {
-    /// The series as the reader can read them. Those of which no chunk is left are left out: a Thanos Querier fails on a series
-    /// without chunks. `held` is what `series` hold, and pays for the work.
+    /// The series as the reader can read them. Those of which no chunk is left are left out: a Thanos Querier fails on
+    /// a series without chunks. `held` is what `series` hold, and pays for the work.
     ///
     /// Errors: our own budget is used up, or a chunk is damaged and that is to fail the call.
     pub(super) async fn readable(

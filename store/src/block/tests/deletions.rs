@@ -41,7 +41,8 @@ async fn later_deletions_are_seen() {
     assert!(all_of(&store, only()).await.unwrap().len() < before, "of {before}");
 }
 
-/// A limit counts series that are given, not those of which deletions leave nothing though no chunk is deleted as a whole.
+/// A limit counts series that are given, not those of which deletions leave nothing though no chunk is deleted as a
+/// whole.
 #[tokio::test]
 async fn a_limit_counts_what_deletions_leave() {
     let directory = tempfile::tempdir().unwrap();
