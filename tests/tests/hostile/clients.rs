@@ -19,14 +19,11 @@ fn head(length: usize) -> String {
 
 /// Sends a form as far as the server takes it, and gives its answer.
 async fn answer(address: SocketAddr, form: &str) -> String {
-    let (mut from, mut to) = TcpStream::connect(address).await.unwrap().into_split();
-    let request = head(form.len()) + form;
-    // Where the server answers before the end it may close.
-    let sent = tokio::spawn(async move { to.write_all(request.as_bytes()).await });
-    let mut bytes = Vec::new();
-    // A reset comes behind the answer, if at all.
-    let _ = from.read_to_end(&mut bytes).await;
-    drop(sent);
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let (mut from, mut to) = stream.split();
+    let (request, mut bytes) = (head(form.len()) + form, Vec::new());
+    // Where the server answers before the end it may close, and what it says comes before the reset, if at all.
+    let _ = tokio::join!(to.write_all(request.as_bytes()), from.read_to_end(&mut bytes));
     String::from_utf8(bytes).unwrap()
 }
 
