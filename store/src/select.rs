@@ -40,7 +40,7 @@ pub struct StoreInfo {
     pub label_sets: Vec<Labels>,
     /// Earliest sample, ms, inclusive.
     pub min_time: Millis,
-    /// Latest sample, ms, inclusive.
+    /// Latest sample, ms, inclusive; of a source that is down, the latest that it may have by now.
     pub max_time: Millis,
     /// What it serves besides series. All while unknown: it may serve anything.
     pub serves: Kinds,
@@ -68,11 +68,10 @@ pub enum StoreState {
 
 impl StoreInfo {
     /// Whether the source can hold something that `select` asks for, by time range and external labels. A source that
-    /// never answered can. One that is down may by now hold what is later than all that it had when it was up.
+    /// never answered can.
     pub fn may_contribute(&self, select: &Select) -> bool {
-        let is_down = matches!(self.state, StoreState::Down { .. });
         self.min_time <= select.max_time
-            && (is_down || select.min_time <= self.max_time)
+            && select.min_time <= self.max_time
             && (self.label_sets.is_empty() || self.label_sets.iter().any(|set| admits(set, &select.matchers)))
     }
 }
@@ -114,36 +113,5 @@ impl Allowance {
     /// All there is, for tests and tools.
     pub fn unlimited() -> Self {
         Self::of(&Budget::unlimited())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::StoreErrorKind;
-
-    /// A store that went down two days ago is not left out of questions about yesterday.
-    #[test]
-    fn a_store_that_is_down_may_hold_later_times() {
-        let error = StoreError::new(StoreErrorKind::Unavailable, "connect");
-        let info = |state| StoreInfo {
-            id: "a".into(),
-            component: "store".into(),
-            label_sets: vec![Labels::from_pairs([("cluster", "x")])],
-            min_time: 0,
-            max_time: 100,
-            serves: Kinds::NONE,
-            state,
-            last_check: None,
-        };
-        let down = || StoreState::Down { since: SystemTime::UNIX_EPOCH, error: error.clone() };
-        let asks = |state, (min_time, max_time): (Millis, Millis), cluster: &str| {
-            let matchers = vec![Matcher::equal("cluster", cluster)];
-            let (replica_labels, labels_only, limit) = (Vec::new(), false, 0);
-            info(state).may_contribute(&Select { matchers, min_time, max_time, replica_labels, labels_only, limit })
-        };
-        assert!(asks(StoreState::Up, (50, 200), "x") && !asks(StoreState::Up, (101, 200), "x"));
-        assert!(asks(down(), (101, 200), "x"));
-        assert!(!asks(down(), (-200, -1), "x") && !asks(down(), (101, 200), "y"));
     }
 }
