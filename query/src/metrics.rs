@@ -239,6 +239,9 @@ impl Metrics {
 impl StoreMetrics {
     /// Notes how the stores answered.
     pub fn answered(&self, coverage: &Coverage) {
+        let now = Instant::now();
+        let names = coverage.asked.iter().map(|asked| (asked.store.to_string(), now));
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).extend(names);
         for asked in &coverage.asked {
             match &asked.outcome {
                 Outcome::Complete { series, bytes, took } => {

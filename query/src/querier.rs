@@ -223,6 +223,7 @@ impl Querier {
                         }
                     }
                 }
+                asking.refuse_late()?;
                 asking.refuse_incomplete_in(&feed.progress())?;
             }
             Ok(asking.answer(found.into_iter().collect(), held))

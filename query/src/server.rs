@@ -23,6 +23,7 @@ use tokio_io_timeout::TimeoutStream;
 use tower::ServiceBuilder;
 use tower_http::compression::{CompressionLayer, CompressionLevel};
 
+use self::raw_url::RawUrl;
 use crate::api::{self, Api};
 use crate::config::Config;
 use crate::error::QueryError;
@@ -30,6 +31,8 @@ use crate::metrics::Metrics;
 use crate::promql;
 use crate::querier::Querier;
 use crate::stores::StoreSet;
+
+mod raw_url;
 
 /// HTTP connections at once; more wait to be accepted.
 const CONNECTIONS_MAX: usize = 4096;
@@ -255,7 +258,7 @@ fn http_connection(
     // Small answers must not wait for more; without it they are only slower.
     let _ = stream.set_nodelay(true);
     // An answer that nobody reads holds memory that others want.
-    let mut stream = TimeoutStream::new(stream);
+    let mut stream = TimeoutStream::new(RawUrl::new(stream));
     stream.set_write_timeout(Some(patience));
     let answer = tower::service_fn(move |request: http::Request<Incoming>| {
         let api = api.clone();
@@ -350,11 +353,22 @@ mod tests {
         running.shutdown().await;
     }
 
+    #[tokio::test]
+    async fn urls_may_hold_quotes() {
+        let running = Server::start_with(config(), StoreSet::fixed(vec![Arc::new(memory())])).await.unwrap();
+        running.ready().await;
+        let target = "/api/v1/query?query=up{i=\"7\"}<2&time=1";
+        let (head, body) = get(running.http_address, target, "").await.unwrap();
+        assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+        assert!(String::from_utf8(body).unwrap().contains(r#"{"__name__":"up","i":"7"}"#));
+        running.shutdown().await;
+    }
+
     /// Its connection ends, and with it what the answer holds.
     #[tokio::test]
     async fn a_client_that_does_not_read_is_left() {
         let mut config = config();
-        config.query.timeout = Duration::from_millis(500);
+        config.query.timeout = Duration::from_secs(2);
         let running = Server::start_with(config, StoreSet::fixed(vec![Arc::new(memory())])).await.unwrap();
         running.ready().await;
         let socket = tokio::net::TcpSocket::new_v4().unwrap();

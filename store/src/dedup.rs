@@ -83,8 +83,8 @@ struct Overlap {
 
 /// Appends to `out` the samples of one lane within `range`: of all its chunks, in whatever order, doubled or
 /// overlapping they come. Of different samples at the same time a stale marker counts before NaN, NaN before a number,
-/// and the greater number before the smaller one; histograms count before floats that are not stale, and have an order
-/// of their own: a rule of samples alone, so that no way to cut, to order or to send chunks shows in the answer. (In
+/// and the greater number before the smaller one; floats count before histograms, which have an order of their own: a
+/// rule of samples alone, so that no way to cut, to order or to send chunks shows in the answer. (In
 /// Prometheus the winner is whatever iterator chainSampleIterator in storage/merge.go is at, which depends on the range
 /// that is read.)
 ///

@@ -56,8 +56,6 @@ fn ask(server: &Server, ask: &Ask) -> io::Result<Answer> {
     let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
     let mut lines = head.lines();
     let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).unwrap_or(0);
-    // Where a path has two slashes a Prometheus built with Go before 1.26 says 301.
-    let status = if status == 301 { 307 } else { status };
     let headers = lines.filter_map(|line| line.split_once(": ")).map(|(name, value)| (name.to_lowercase(), value));
     let headers = headers.filter(|(name, _)| HEADERS.contains(&&**name));
     let mut headers: BTreeMap<String, String> = headers.map(|(name, value)| (name, value.to_owned())).collect();
@@ -262,7 +260,7 @@ fn paths(asks: &mut Vec<Ask>) {
     ] {
         asks.push(get(target));
         for method in ["HEAD", "OPTIONS", "DELETE", "PUT", "POST"] {
-            // Go redirects differently by method, and where the body of a form is missing the clock's time counts.
+            // Where the body of a form is missing the clock's time counts.
             // 3.5 still has a DELETE of series that does nothing.
             if !target.contains("query=") && !target.contains("/series") {
                 asks.push(Ask { method, ..get(target) });

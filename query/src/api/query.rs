@@ -167,7 +167,7 @@ fn with_commas(number: i64) -> String {
 }
 
 /// The time for a query: `timeout`, at most what the operator allows.
-fn timeout(api: &Api, params: &Params) -> Result<Duration, String> {
+pub(super) fn timeout(api: &Api, params: &Params) -> Result<Duration, String> {
     let longest = api.querier.config.query.timeout;
     if params.get("timeout").is_empty() {
         return Ok(longest);
@@ -190,7 +190,7 @@ fn lookback(api: &Api, params: &Params) -> Result<i64, String> {
 }
 
 /// `dedup`, `replicaLabels[]` and `partial_response`, as Thanos has them: replica labels that are given replace the configured
-/// ones, an empty one turns deduplication off. `storeMatch[]` is read by [`enter`].
+/// ones, an empty one turns deduplication off. `storeMatch[]` is read by [`enter_with`].
 fn choices(api: &Api, params: &Params) -> Result<Choices, String> {
     let dedup = params.flag_or("dedup", true)?;
     let replica_labels = match () {
@@ -212,7 +212,7 @@ pub(super) async fn enter(api: &Api, params: &Params) -> Result<(Turn, Choices),
 }
 
 /// The turn of a request, after which `choices` know `storeMatch[]`.
-pub(super) async fn enter_with(api: &Api, params: &Params, choices: &mut Choices) -> Result<Turn, ApiError> {
+async fn enter_with(api: &Api, params: &Params, choices: &mut Choices) -> Result<Turn, ApiError> {
     let turn = api.querier.enter(timeout(api, params)?).await?;
     choices.store_matchers = selectors(api, &turn, params, "storeMatch[]").await?;
     Ok(turn)

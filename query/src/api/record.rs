@@ -1,4 +1,4 @@
-//! What is kept of a request for data: it is counted, and has a line in the log, once its answer has ended.
+//! What is kept of a request for data that came to an answer: it is counted, and has a line in the log, once that has ended.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;

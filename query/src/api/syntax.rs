@@ -5,7 +5,7 @@ use masthead_store::Matcher;
 use super::encode::{Data, Success};
 use super::json::{push_key, push_list, push_string, push_strings};
 use super::number::push_json_float;
-use super::query::enter;
+use super::query::timeout;
 use super::{Api, ApiError, Call, Reply};
 use crate::error::QueryError;
 use crate::go_float;
@@ -27,7 +27,7 @@ pub(super) async fn parse_query(api: &Api, call: &Call) -> Result<Reply, ApiErro
 
 /// The expression as `push` writes it, which happens where queries run.
 async fn write(api: &Api, call: &Call, push: fn(&mut Vec<u8>, &Expr)) -> Result<Reply, ApiError> {
-    let (turn, _) = enter(api, &call.params).await?;
+    let turn = api.querier.enter(timeout(api, &call.params)?).await?;
     let (text, options) = (call.params.get("query").to_owned(), api.querier.config.parse_options());
     let written = turn.compute(move || {
         let expr = promql::parse(&text, &options).map_err(|error| QueryError::Invalid(error.to_string()))?;

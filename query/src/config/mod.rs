@@ -85,7 +85,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Reads the arguments of `masthead query` behind the flags of Thanos (see [`flags::thanos::sift`]), with the file they
+    /// Reads the arguments of `masthead query` behind the flags of Thanos (see [`crate::flags::thanos::sift`]), with the file they
     /// name. `given` are the same arguments as text: a setting among them wins over the file.
     pub fn load(args: QueryArgs, given: &[String], mut warnings: Vec<String>) -> Result<Loaded, ConfigError> {
         let mut faults = Vec::new();

@@ -84,6 +84,7 @@ impl ClassicHistogram {
             HistogramFunction::Quantiles { label } => {
                 for (at, quantiles) in args.iter().enumerate() {
                     for (labels, columns) in &columns {
+                        cx.check()?;
                         out.extend(self.labelled(labels, label, (quantiles, &columns[at]), &mut held)?);
                     }
                 }

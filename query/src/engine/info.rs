@@ -34,11 +34,18 @@ impl Info {
         Self { node: node.clone(), sources: Some((base, info)), steps, results: None }
     }
 
-    fn evaluate(&self, base: Vec<Row>, info: Vec<Row>, held: &mut Reservation) -> Result<Vec<Row>, QueryError> {
+    fn evaluate(
+        &self,
+        base: Vec<Row>,
+        info: Vec<Row>,
+        held: &mut Reservation,
+        cx: &Context<'_>,
+    ) -> Result<Vec<Row>, QueryError> {
         let is_info = |row: &Row| self.node.name_matchers.iter().all(|m| m.matches(row.labels.metric_name()));
         let newest = Newest::new(&base, info, self.steps, is_info)?;
         let mut out = Vec::new();
         for row in base {
+            cx.check()?;
             if is_info(&row) {
                 out.push(row);
                 continue;
@@ -102,7 +109,7 @@ impl Operator for Info {
         if let Some((mut base, mut info)) = self.sources.take() {
             let (base, mut held) = collect(&mut *base, cx, "series of info()")?;
             let (info, _info_held) = collect(&mut *info, cx, "info series")?;
-            let rows = self.evaluate(base, info, &mut held)?;
+            let rows = self.evaluate(base, info, &mut held, cx)?;
             self.results = Some(Drain::new(rows, self.steps, held));
         }
         Ok(self.results.as_mut().and_then(Drain::take))

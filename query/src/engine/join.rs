@@ -125,6 +125,7 @@ impl Operator for Join {
                 Some(mut batch) => {
                     let mut all_histograms = batch.take_histograms();
                     for i in 0..batch.len() {
+                        cx.check()?;
                         let histograms: Vec<_> = all_histograms.of(i).collect();
                         let many = Side { labels: &batch.labels[i], floats: batch.row(i), histograms: &histograms };
                         state.join_row(&self.rule, many, &mut out)?;
@@ -151,6 +152,7 @@ impl State {
         let (mut matches, mut pieces): (Vec<Match>, Vec<Piece>) = Default::default();
         // By group: labels and steps of its rows.
         let mut members: Vec<Vec<(Labels, StepSet)>> = Vec::new();
+        let mut members_held = cx.budget.reserve("one side of a join", 0)?;
         let mut conflicts = BTreeMap::new();
         for row in rows {
             cx.check()?;
@@ -173,7 +175,7 @@ impl State {
                 }
             }
             found.present.add(&present);
-            held.grow(StepSet::size_bytes(steps) + size_of::<(Labels, StepSet)>())?;
+            members_held.grow(StepSet::size_bytes(steps) + size_of::<(Labels, StepSet)>())?;
             members.push((row.labels.clone(), present.clone()));
             let (part, new) = parts.insert(&row.labels);
             if new {

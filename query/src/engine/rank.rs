@@ -175,6 +175,7 @@ impl TopK {
         let mut order = Vec::new();
         let mut held = cx.budget.reserve("ranked rows", 0)?;
         for (at, mut heap) in choice.heaps.into_iter().enumerate() {
+            cx.check()?;
             let step = at % self.steps;
             if self.node.op != AggregateOp::Limitk {
                 sort_best_first(self.node.op, &mut heap);
@@ -310,13 +311,13 @@ impl Quantile {
         let out = cx.budget.reserve("results of an aggregation", members.len() * row_bytes(self.steps))?;
         let mut scratch = Vec::new();
         let row = |(group, (values, drop_name)): (usize, &(Vec<f64>, bool))| {
-            cx.check()?;
             let at = |step: usize| {
+                cx.check()?;
                 scratch.clear();
                 scratch.extend(values.iter().skip(step).step_by(self.steps).filter(|value| !is_absent(**value)));
-                if scratch.is_empty() { ABSENT } else { quantile(quantiles[step], &mut scratch) }
+                Ok(if scratch.is_empty() { ABSENT } else { quantile(quantiles[step], &mut scratch) })
             };
-            let values = (0..self.steps).map(at).collect();
+            let values = (0..self.steps).map(at).collect::<Result<_, QueryError>>()?;
             Ok(Row { labels: groups.labels(group), drop_name: *drop_name, values, histograms: Vec::new() })
         };
         let rows = members.iter().enumerate().map(row).collect::<Result<_, QueryError>>()?;

@@ -174,6 +174,7 @@ fn seen(spec: &ScanSpec, samples: &Samples, end: Millis, newest: Millis) -> (u64
     };
     (found, found)
 }
+
 /// Samples in `(start, end]`; a histogram counts by its size.
 fn within(samples: &Samples, start: Millis, end: Millis) -> u64 {
     let range = |times: &[Millis]| {

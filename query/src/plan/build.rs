@@ -343,6 +343,10 @@ impl Builder<'_> {
             () if label.as_deref().is_some_and(is_metadata) => NameSpread::Many,
             () if METADATA_LABELS.into_iter().any(|label| label != METRIC_NAME && by(label)) => NameSpread::Many,
             () if by(METRIC_NAME) => input.names,
+            // `without` takes the name away alone.
+            () if aggregate.without && self.options.type_and_unit_labels && input.names != NameSpread::None => {
+                NameSpread::Many
+            }
             () => NameSpread::None,
         };
         let grouping = if aggregate.without { Grouping::Without(names) } else { Grouping::By(names) };

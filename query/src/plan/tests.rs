@@ -188,6 +188,8 @@ fn duplicates_are_looked_for_only_where_they_can_be() {
         let text = plan(expression, Timeline::instant(0), &delayed).unwrap().explain();
         assert_eq!(text.matches("refuse duplicates").count(), 0, "{text}");
     }
+    let text = plan("abs(sum without (n) (a))", Timeline::instant(0), &typed).unwrap().explain();
+    assert_eq!(text.matches("refuse duplicates").count(), 1, "{text}");
 }
 
 /// Buckets of native histograms may be left out where only counts and sums are wanted, and nothing between needs them.

@@ -53,7 +53,11 @@ impl Selections {
 impl Asking {
     /// Asks for series. Must be called within the runtime.
     pub(super) fn select(&self, select: Select) -> Feed {
-        let feed = fanout::fan_out(&self.stores, Arc::new(select), &self.budget, &self.fan_out);
+        self.select_with(select, &self.fan_out)
+    }
+
+    fn select_with(&self, select: Select, options: &FanOutOptions) -> Feed {
+        let feed = fanout::fan_out(&self.stores, Arc::new(select), &self.budget, options);
         self.selections.add(feed.progress());
         feed
     }
@@ -65,11 +69,14 @@ impl Asking {
         progress
     }
 
-    /// Asks for series as the feeds are taken, some selections ahead.
+    /// Asks for series as the feeds are taken, some selections ahead, which share the room of one.
     pub(super) fn select_all(&self, mut selects: impl Iterator<Item = Select>) -> impl Iterator<Item = Feed> {
         let mut ahead = VecDeque::new();
+        let options = FanOutOptions { buffer_bytes: self.fan_out.buffer_bytes / SELECTIONS_AHEAD, ..self.fan_out };
         std::iter::from_fn(move || {
-            ahead.extend(selects.by_ref().take(SELECTIONS_AHEAD - ahead.len()).map(|select| self.select(select)));
+            ahead.extend(
+                selects.by_ref().take(SELECTIONS_AHEAD - ahead.len()).map(|select| self.select_with(select, &options)),
+            );
             ahead.pop_front()
         })
     }

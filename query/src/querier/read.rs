@@ -83,6 +83,7 @@ impl Querier {
                     let budget = asking.budget.clone();
                     answer = on_pool(pool, move || add_samples(answer, batch, range, &budget)).await??;
                 }
+                asking.refuse_late()?;
                 asking.refuse_incomplete_in(&feed.progress())?;
             }
             let finished = on_pool(pool, move || answer.finish()).await?;
@@ -143,6 +144,7 @@ impl Querier {
                         }
                     }
                 }
+                asking.refuse_late()?;
                 asking.refuse_incomplete_in(&feed.progress())?;
             }
             Ok(asking.answer(found, held))

@@ -70,9 +70,10 @@ pub(super) async fn on_thread<T: Send + 'static>(
     receive.await.unwrap_or_else(|_| Err(QueryError::Internal("the thread of the query ended".to_owned())))
 }
 
-/// The error for a panic, logged here since nobody else learns of it. Which query it was is in the line of the request.
+/// The error for a panic, logged here since nobody else learns of it. Which request it was is in that one's own line, where
+/// its client still waits.
 fn panicked(panic: &(dyn std::any::Any + Send)) -> QueryError {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    tracing::error!(panic = text.unwrap_or("unknown"), "the evaluation of a query panicked");
+    tracing::error!(panic = text.unwrap_or("unknown"), "the work for a request panicked");
     QueryError::Internal("unexpected error: the evaluation panicked".to_owned())
 }

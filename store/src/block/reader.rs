@@ -84,6 +84,8 @@ impl Block {
             None => None,
         };
         let tombstones = tombstones.map(|bytes: Bytes| Tombstones::parse(&bytes)).transpose()?.unwrap_or_default();
+        // The file may have grown since it was listed.
+        held.grow(tombstones.size_bytes().saturating_sub(held.bytes()))?;
         held.shrink_to(tombstones.size_bytes());
         Ok(Opened { index, segments, tombstones, _held: held })
     }

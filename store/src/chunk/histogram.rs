@@ -259,7 +259,8 @@ pub(super) fn decoded_bytes_max(encoding: Encoding, data: &[u8]) -> usize {
     const COUNTS_BYTES: usize = 16;
     let Some(head) = Head::read(encoding, data) else { return 0 };
     let bits = Bits::new(data.get(HEAD..).unwrap_or_default());
-    let Some((layout, _)) = Layout::read(bits).ok().filter(|_| head.fits(encoding, bits.len())) else { return 0 };
+    let fits = |(layout, at): &(Layout, usize)| head.fits(encoding, bits.len()) && at + layout.buckets() <= bits.len();
+    let Some((layout, _)) = Layout::read(bits).ok().filter(fits) else { return 0 };
     let sample = size_of::<HistogramSample>() + COUNTS_BYTES + size_of::<Histogram>();
     // A bucket of a sample takes a bit at least.
     let buckets = layout.buckets().saturating_mul(head.count).min(bits.len());

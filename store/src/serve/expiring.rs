@@ -18,7 +18,7 @@ type Messages<A> = BoxStream<'static, Result<A, Status>>;
 
 /// The messages of an answer, until shortly after a deadline. Then all that they hold is freed.
 pub(super) struct Expiring<A> {
-    /// None: it has ended, or its time was up.
+    /// None: its time was up.
     messages: Arc<Mutex<Option<Messages<A>>>>,
     /// Ends when the time is up.
     keeper: JoinSet<()>,
@@ -50,7 +50,8 @@ impl<A> Stream for Expiring<A> {
         let mut messages = messages.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *messages {
             Some(open) => open.as_mut().poll_next(cx),
-            None => Poll::Ready(None),
+            // The keeper took them, and its end is about to be told above.
+            None => Poll::Pending,
         }
     }
 }
@@ -62,6 +63,14 @@ mod tests {
 
     use super::*;
     use crate::Budget;
+
+    /// What the keeper is about to tell is no regular end.
+    #[tokio::test]
+    async fn an_answer_that_was_taken_away_does_not_end_well() {
+        let mut answer = Expiring::new(messages(&Budget::unlimited()), Instant::now());
+        answer.messages.lock().unwrap().take();
+        assert!(futures::poll!(answer.next()).is_pending());
+    }
 
     /// A message, then one that never comes, and the memory of both.
     fn messages(budget: &Budget) -> Messages<u8> {

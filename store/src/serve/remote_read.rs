@@ -18,8 +18,8 @@ use crate::matcher::{MatchOp, Matcher};
 use crate::samples::{HistogramSample, Samples};
 use crate::series::{Chunk, Encoding, Millis, Series};
 
-/// Bytes of a request, at most, compressed or not (decodeReadLimit in storage/remote/codec.go).
-pub const REQUEST_BYTES_MAX: usize = 4 << 20;
+/// Bytes of a request when it is decompressed, at most (decodeReadLimit in storage/remote/codec.go).
+const REQUEST_BYTES_MAX: usize = 4 << 20;
 /// Samples of the answer to a query, at most (`storage.remote.read-sample-limit`).
 pub const SAMPLES_MAX: usize = 50_000_000;
 /// Bytes of a frame that holds more than one chunk, at most (`storage.remote.read-max-bytes-in-frame`).
@@ -285,8 +285,11 @@ impl SamplesAnswer {
 fn take_room(out: &mut Vec<u8>, bytes: usize, held: &mut Reservation) -> Result<(), LimitExceeded> {
     let (capacity, needed) = (out.capacity(), out.len().saturating_add(bytes));
     if needed > capacity {
-        let next = needed.max(2 * capacity);
-        held.grow(next - capacity)?;
+        let mut next = needed.max(2 * capacity);
+        if held.grow(next - capacity).is_err() {
+            next = needed;
+            held.grow(next - capacity)?;
+        }
         out.reserve_exact(next - out.len());
     }
     Ok(())

@@ -184,8 +184,9 @@ pub const KNOWN: &[Known] = &[
         since: 8,
         source: "3.8.0: Reconcile mismatched NHCB bounds in `Add` and `Sub`. #17278",
         holds: |seen| {
-            seen.reference_says("histograms with incompatible custom buckets")
-                || seen.reference_says("incompatible bucket layout encountered for binary operator")
+            contains(seen.ours, "mismatched custom buckets were reconciled")
+                && (seen.reference_says("histograms with incompatible custom buckets")
+                    || seen.reference_says("incompatible bucket layout encountered for binary operator"))
         },
     },
     Known {

@@ -173,6 +173,10 @@ async fn judge(
         Ok(same) => return Ok((same.name(), has_histograms(&reference))),
         Err(difference) => difference,
     };
+    // Nothing excuses no answer, or a failure of the server.
+    if ours.status == 0 || ours.status == 500 {
+        return Err((difference, reference, ours));
+    }
     if let Some(name) = known::reason(sides.language.minor, question, &difference, &reference, &ours) {
         return Ok((name, false));
     }

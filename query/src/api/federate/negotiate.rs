@@ -123,7 +123,8 @@ impl<'a> Clause<'a> {
 }
 
 impl Escaping {
-    /// A name of a metric or label as it is exposed; plain ones stay as they are (EscapeMetricFamily in prometheus/common, model/metric.go).
+    /// A name of a metric or label as it is exposed; plain ones stay as they are (EscapeMetricFamily in prometheus/common,
+    /// model/metric.go).
     pub(super) fn apply(self, name: &str) -> Cow<'_, str> {
         if name.is_empty() || self == Escaping::AllowUtf8 || is_plain(name) {
             return Cow::Borrowed(name);
