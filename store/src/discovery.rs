@@ -2,8 +2,8 @@
 //!
 //! No store is ever lost silently. A name that was never resolved is a missing store under its own name; while
 //! resolution fails (which includes an answer without addresses), the addresses that it gave last stay. An address that
-//! is no longer among those of its name stays too, a day at most, until others hold all of its label sets: Kubernetes takes a pod out
-//! of its service when it is not ready, which is when its cluster must be told as missing.
+//! is no longer among those of its name stays too, a day at most, until others hold all of its label sets: Kubernetes
+//! takes a pod out of its service when it is not ready, which is when its cluster must be told as missing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;

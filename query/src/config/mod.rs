@@ -85,8 +85,8 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Reads the arguments of `masthead query` behind the flags of Thanos (see [`crate::flags::thanos::sift`]), with the file they
-    /// name. `given` are the same arguments as text: a setting among them wins over the file.
+    /// Reads the arguments of `masthead query` behind the flags of Thanos (see [`crate::flags::thanos::sift`]), with the
+    /// file they name. `given` are the same arguments as text: a setting among them wins over the file.
     pub fn load(args: QueryArgs, given: &[String], mut warnings: Vec<String>) -> Result<Loaded, ConfigError> {
         let mut faults = Vec::new();
         let given = match &args.config {

@@ -2,7 +2,8 @@
 //!
 //! `build` turns the tree of the text into nodes, then the passes run in this order: `turns` orders the places of
 //! annotations, `pass_step_invariant` wraps what does not depend on the step, `pass_propagate_matchers` narrows sides of set
-//! operators, `pass_histogram_stats` marks selectors whose buckets nobody wants, and `place` gives each node its times and collects the selects.
+//! operators, `pass_histogram_stats` marks selectors whose buckets nobody wants, and `place` gives each node its times and
+//! collects the selects.
 
 mod build;
 mod calls;

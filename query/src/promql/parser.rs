@@ -5,8 +5,8 @@
 //! it ([`Parser::naming`]), which is how upstream's error productions work (promql/parser/generated_parser.y).
 //!
 //! Functions that do not recurse are kept out of the frames of those that do (`inline(never)`), so that a level of depth costs
-//! little stack. Every recursion is counted against the limit on depth, and so is the height of what is built: a chain of 500 operators
-//! is 500 deep. Whoever walks the tree may therefore recurse.
+//! little stack. Every recursion is counted against the limit on depth, and so is the height of what is built: a chain of 500
+//! operators is 500 deep. Whoever walks the tree may therefore recurse.
 
 use std::collections::HashMap;
 

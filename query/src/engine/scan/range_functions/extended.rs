@@ -164,8 +164,8 @@ pub(in crate::engine::scan) fn points(
     Ok(out)
 }
 
-/// An instant selector that is smoothed, at the end of the window: the sample there, else the line between its neighbours within the
-/// lookback to either side, else the one before (promql/engine.go, smoothSeries).
+/// An instant selector that is smoothed, at the end of the window: the sample there, else the line between its neighbours
+/// within the lookback to either side, else the one before (promql/engine.go, smoothSeries).
 pub(super) fn smoothed_instant(window: &Window<'_>, _: &mut Step<'_>) -> f64 {
     let time = window.end;
     let behind = window.timestamps.partition_point(|at| *at < time);
