@@ -98,6 +98,7 @@ fn series<'a>(
 }
 
 /// Name and value of a label.
+#[inline]
 pub(super) fn label(value: Value<'_>) -> Result<(&str, &str), Malformed> {
     let bytes = value.bytes()?;
     if let Some(pair) = short_label(bytes) {

@@ -12,8 +12,8 @@ pub(crate) struct Malformed(pub(crate) &'static str);
 pub(crate) enum Value<'a> {
     Varint(u64),
     Bytes(&'a [u8]),
-    /// Eight bytes.
-    Fixed64([u8; 8]),
+    /// Eight bytes; as an array they would be packed against the tag, and every value would be slow to move.
+    Fixed64(u64),
     /// Four bytes, which no message read here has.
     Fixed32,
 }
@@ -56,7 +56,7 @@ impl<'a> Value<'a> {
     /// A `double`.
     pub(crate) fn double(self) -> Result<f64, Malformed> {
         match self {
-            Value::Fixed64(bytes) => Ok(f64::from_le_bytes(bytes)),
+            Value::Fixed64(bits) => Ok(f64::from_bits(bits)),
             Value::Varint(_) | Value::Bytes(_) | Value::Fixed32 => Err(Malformed("a field has the wrong wire type")),
         }
     }
@@ -85,7 +85,7 @@ impl<'a> Fields<'a> {
             1 => {
                 let mut bytes = [0; 8];
                 bytes.copy_from_slice(self.take(8)?);
-                Value::Fixed64(bytes)
+                Value::Fixed64(u64::from_le_bytes(bytes))
             }
             2 => {
                 let length = usize::try_from(self.varint()?).unwrap_or(usize::MAX);
@@ -146,11 +146,11 @@ mod tests {
         let mut fields = Fields::new(&bytes);
         assert_eq!(fields.next(), Ok(Some((1, Value::Varint(300)))));
         assert_eq!(fields.next(), Ok(Some((2, Value::Bytes(b"ab")))));
-        assert_eq!(fields.next(), Ok(Some((3, Value::Fixed64([0; 8])))));
+        assert_eq!(fields.next(), Ok(Some((3, Value::Fixed64(0)))));
         assert_eq!(fields.next(), Ok(Some((4, Value::Fixed32))));
         assert_eq!(fields.next().unwrap().unwrap().1.int64(), Ok(-1));
         assert_eq!(fields.next(), Ok(None));
-        assert_eq!(Value::Fixed64(1.5f64.to_le_bytes()).double(), Ok(1.5));
+        assert_eq!(Value::Fixed64(1.5f64.to_bits()).double(), Ok(1.5));
         assert!(Value::Varint(1).double().is_err());
     }
 
