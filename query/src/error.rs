@@ -6,6 +6,8 @@ use std::time::Duration;
 use masthead_store::LimitExceeded;
 use masthead_store::coverage::{Coverage, Outcome};
 
+use crate::promql::ParseError;
+
 /// The failure of a query.
 #[derive(Debug, Clone)]
 pub enum QueryError {
@@ -69,6 +71,12 @@ impl fmt::Display for QueryError {
 }
 
 impl std::error::Error for QueryError {}
+
+impl From<ParseError> for QueryError {
+    fn from(error: ParseError) -> Self {
+        QueryError::Invalid(error.to_string())
+    }
+}
 
 impl From<LimitExceeded> for QueryError {
     fn from(limit: LimitExceeded) -> Self {

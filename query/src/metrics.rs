@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use masthead_store::StoreErrorKind;
 use masthead_store::coverage::{Coverage, Outcome};
+use masthead_store::{StoreErrorKind, StoreId};
 use prometheus::{
     CounterVec, Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, Opts, Registry, TextEncoder,
 };
@@ -163,7 +163,7 @@ const FORGET_AFTER: Duration = Duration::from_secs(3600);
 /// The metrics of each store.
 pub struct StoreMetrics {
     /// When each store was last there.
-    seen: Mutex<BTreeMap<String, Instant>>,
+    seen: Mutex<BTreeMap<StoreId, Instant>>,
     up: GaugeVec,
     last_info: GaugeVec,
     bytes: CounterVec,
@@ -240,7 +240,7 @@ impl StoreMetrics {
     /// Notes how the stores answered.
     pub fn answered(&self, coverage: &Coverage) {
         let now = Instant::now();
-        let names = coverage.asked.iter().map(|asked| (asked.store.to_string(), now));
+        let names = coverage.asked.iter().map(|asked| (asked.store.clone(), now));
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).extend(names);
         for asked in &coverage.asked {
             match &asked.outcome {
@@ -267,9 +267,9 @@ impl StoreMetrics {
     }
 
     /// Forgets what was counted of stores that are not among `there`, and have not been for an hour.
-    pub fn forget_but<'a>(&self, there: impl Iterator<Item = &'a str>, now: Instant) {
+    pub fn forget_but(&self, there: impl Iterator<Item = StoreId>, now: Instant) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.extend(there.map(|store| (store.to_owned(), now)));
+        seen.extend(there.map(|store| (store, now)));
         seen.retain(|store, last| {
             let keep = now.duration_since(*last) < FORGET_AFTER;
             if !keep {
@@ -376,10 +376,10 @@ mod tests {
         let start = Instant::now();
         let after = |seconds| {
             without(&|stores: &StoreMetrics| {
-                stores.forget_but(["b:1"].into_iter(), start + Duration::from_secs(seconds));
+                stores.forget_but(["b:1".into()].into_iter(), start + Duration::from_secs(seconds));
             })
         };
-        without(&|stores: &StoreMetrics| stores.forget_but(["a:1", "b:1"].into_iter(), start));
+        without(&|stores: &StoreMetrics| stores.forget_but(["a:1".into(), "b:1".into()].into_iter(), start));
         assert!(after(3599).contains("store=\"a:1\""));
         assert!(!after(3600).contains("store=\"a:1\""));
     }

@@ -91,7 +91,7 @@ impl StoreSet {
     pub fn note_states(&self, metrics: &StoreMetrics) {
         metrics.reset();
         let infos: Vec<_> = self.list().iter().map(|store| store.info()).collect();
-        metrics.forget_but(infos.iter().map(|info| &*info.id), Instant::now());
+        metrics.forget_but(infos.iter().map(|info| info.id.clone()), Instant::now());
         for info in infos {
             let last = info.last_check.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
             let up = matches!(info.state, StoreState::Up);

@@ -317,10 +317,20 @@ impl State {
     }
 }
 
+/// What follows the prefix of a target that DNS is asked for, and whether it must have a port. None without such a prefix.
+pub fn behind_prefix(target: &str) -> Option<(&str, bool)> {
+    let (rest, kind) = split(target)?;
+    Some((rest, matches!(kind, Kind::Addresses | Kind::BothAddresses)))
+}
+
+fn split(target: &str) -> Option<(&str, Kind)> {
+    PREFIXES.iter().find_map(|(prefix, kind)| Some((target.strip_prefix(prefix)?, *kind)))
+}
+
 impl Name {
     /// None for a plain address.
     fn parse(text: &str) -> Option<Self> {
-        let (rest, kind) = PREFIXES.iter().find_map(|(prefix, kind)| Some((text.strip_prefix(prefix)?, *kind)))?;
+        let (rest, kind) = split(text)?;
         let (name, port) = match rest.rsplit_once(':').map(|(name, port)| (name, port.parse().ok())) {
             Some((name, Some(port))) => (name, Some(port)),
             _ => (rest, None),

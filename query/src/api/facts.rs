@@ -19,7 +19,6 @@ use super::params::{Params, parse_go_int};
 use super::query::enter;
 use super::time::{Time, rfc3339_nanos};
 use super::{Api, ApiError, Call, Reply};
-use crate::error::QueryError;
 use crate::promql;
 use crate::querier::{Answer, Choices, Failure, Turn};
 
@@ -193,7 +192,7 @@ pub(super) async fn exemplars(api: &Api, call: &Call) -> Result<Reply, ApiError>
     let (turn, choices) = enter(api, params).await?;
     let (text, options) = (params.get("query").to_owned(), api.querier.config.parse_options());
     let selectors = turn.compute(move || {
-        let expr = promql::parse(&text, &options).map_err(|error| QueryError::Invalid(error.to_string()))?;
+        let expr = promql::parse(&text, &options)?;
         Ok(expr.selectors().into_iter().map(<[_]>::to_vec).collect::<Vec<_>>())
     });
     let selectors = selectors.await?;

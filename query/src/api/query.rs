@@ -230,9 +230,7 @@ pub(super) async fn selectors(
     }
     let texts: Vec<String> = params.all(name).into_iter().map(str::to_owned).collect();
     let options = api.querier.config.parse_options();
-    let parse =
-        move || promql::parse_selectors(&texts, &options).map_err(|error| QueryError::Invalid(error.to_string()));
-    turn.compute(parse).await
+    turn.compute(move || Ok(promql::parse_selectors(&texts, &options)?)).await
 }
 
 async fn answer(api: &Api, call: &Call, mut request: Request, limit: usize) -> Result<Reply, ApiError> {

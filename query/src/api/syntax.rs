@@ -7,7 +7,6 @@ use super::json::{push_key, push_list, push_string, push_strings};
 use super::number::push_json_float;
 use super::query::timeout;
 use super::{Api, ApiError, Call, Reply};
-use crate::error::QueryError;
 use crate::go_float;
 use crate::promql::ast::{
     Aggregate, At, Binary, Cardinality, DurationExpr, DurationKind, Expr, ExprKind, Matching, RangeExtension, Subquery,
@@ -30,7 +29,7 @@ async fn write(api: &Api, call: &Call, push: fn(&mut Vec<u8>, &Expr)) -> Result<
     let turn = api.querier.enter(timeout(api, &call.params)?).await?;
     let (text, options) = (call.params.get("query").to_owned(), api.querier.config.parse_options());
     let written = turn.compute(move || {
-        let expr = promql::parse(&text, &options).map_err(|error| QueryError::Invalid(error.to_string()))?;
+        let expr = promql::parse(&text, &options)?;
         let mut out = Vec::new();
         push(&mut out, &expr);
         Ok(out)

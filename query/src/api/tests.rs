@@ -5,7 +5,9 @@ use std::time::{Duration, UNIX_EPOCH};
 use masthead_store::testing::{Fault, FaultyStore, MemoryStore};
 use masthead_store::{Budget, Labels, MatchOp, Matcher, Samples, Store, StoreError, StoreErrorKind, StoreState};
 
+mod bounds;
 mod federation;
+mod paths;
 mod requests;
 mod thanos;
 
@@ -339,27 +341,6 @@ async fn labels_series_and_their_limits() {
 }
 
 #[tokio::test]
-async fn near_misses_are_sent_to_the_path_that_was_meant() {
-    let api = api_over(vec![Arc::new(east())], |_| {});
-    for (path, status, location) in [
-        ("/api/v1/./x/../labels", 307, "/api/v1/labels"),
-        ("/api/v1//query?query=%22x%22&time=5", 307, "/api/v1/query?query=%22x%22&time=5"),
-        ("//api/v1/query", 307, "/api/v1/query"),
-        ("/api/v1/labels/", 301, "/api/v1/labels"),
-        ("/api/v1/label/%C3%A9%25/values/", 301, "/api/v1/label/%C3%A9%25/values"),
-        ("/metrics/", 301, "/metrics"),
-    ] {
-        let got = get(&api, path).await;
-        assert_eq!((got.status, got.header("location")), (status, location), "{path}");
-        let posted = ask(&api, http::Request::post(path), "").await;
-        assert_eq!((posted.status, posted.header("location")), (307, location), "{path}");
-    }
-    for path in ["/api/v1/nope/", "/api//v2", "/api/v1/label/a%2Fb/values", "/api/v1/label//values/"] {
-        assert_eq!(get(&api, path).await.status, 404, "{path}");
-    }
-}
-
-#[tokio::test]
 async fn nobody_to_ask_is_said() {
     let api = api_over(vec![], |_| {});
     for path in ["/api/v1/query?query=up", "/api/v1/series?match[]=up", "/api/v1/labels", "/api/v1/label/job/values"] {
@@ -371,107 +352,6 @@ async fn nobody_to_ask_is_said() {
         );
     }
     assert!(!get(&api, "/api/v1/query?query=1").await.body.contains("warnings"));
-}
-
-#[tokio::test]
-async fn what_is_too_large_or_too_deep_is_a_clear_error() {
-    let api = api_over(vec![Arc::new(east())], |_| {});
-    let range = get(&api, "/api/v1/query_range?query=1&start=0&end=12000&step=1").await;
-    assert!(
-        range.status == 400 && range.body.contains("exceeded maximum resolution of 11,000 points"),
-        "{}",
-        range.body
-    );
-    let form = |query: String| {
-        let request = http::Request::post("/api/v1/query").header("content-type", "application/x-www-form-urlencoded");
-        request.body(Body::from(format!("query={query}"))).unwrap()
-    };
-    for (query, status) in [
-        (format!("{}1{}", "(".repeat(5000), ")".repeat(5000)), 400),
-        (format!("{}1", "-".repeat(100_000)), 400),
-        (vec!["1"; 100_000].join("%2B"), 400),
-        ("a".repeat(600 << 10), 400),
-        (format!("vector(1)%2B{}", "1%5E".repeat(450) + "1"), 200),
-    ] {
-        let response = serve(api.clone(), form(query)).await;
-        assert_eq!(response.status().as_u16(), status);
-    }
-}
-
-#[tokio::test]
-async fn forms_methods_and_origins() {
-    let api = api_over(vec![Arc::new(east())], |_| {});
-    let form = || {
-        http::Request::post("/api/v1/query?query=up&time=4")
-            .header("content-type", "application/x-www-form-urlencoded; charset=utf-8")
-    };
-    let got = ask(&api, form().header("origin", "http://x").header("x-request-id", "mine-1"), "query=1%2B2").await;
-    assert_eq!(got.body, r#"{"status":"success","data":{"resultType":"scalar","result":[4,"3"]}}"#);
-    assert_eq!(got.header("access-control-allow-origin"), "http://x");
-    assert!(got.header("access-control-expose-headers").contains("Masthead-Coverage"));
-    assert_eq!(got.header("x-request-id"), "mine-1");
-    let got = ask(&api, http::Request::options("/api/v1/anything").header("origin", "http://x"), "").await;
-    assert_eq!((got.status, got.header("access-control-allow-methods")), (204, "GET, POST, OPTIONS"));
-    let got = ask(&api, http::Request::post("/api/v1/label/job/values"), "").await;
-    assert_eq!((got.status, got.header("allow")), (405, "GET, OPTIONS"));
-    let got = ask(&api, http::Request::get("/-/healthy").header("x-request-id", "a b"), "").await;
-    assert_eq!(got.header("x-request-id").len(), 16, "an id that does not fit a log line is replaced");
-}
-
-#[tokio::test]
-async fn every_path_has_its_methods() {
-    let api = api_over(vec![Arc::new(east())], |_| {});
-    for (method, path, status, allow, body) in [
-        ("GET", "/api/v1/nope", 404, "", "404 page not found\n"),
-        ("POST", "/api/v1/nope", 404, "", "404 page not found\n"),
-        ("DELETE", "/api/v1/query", 405, "GET, OPTIONS, POST", "Method Not Allowed\n"),
-        ("HEAD", "/api/v1/query", 405, "GET, OPTIONS, POST", "Method Not Allowed\n"),
-        ("POST", "/api/v1/status/flags", 405, "GET, OPTIONS", "Method Not Allowed\n"),
-        ("GET", "/api/v1/write", 405, "OPTIONS, POST", "Method Not Allowed\n"),
-        ("GET", "/api/v1/admin/tsdb/snapshot", 405, "OPTIONS, POST, PUT", "Method Not Allowed\n"),
-        ("POST", "/-/healthy", 405, "GET, HEAD, OPTIONS", "Method Not Allowed\n"),
-        ("OPTIONS", "/-/healthy", 200, "GET, HEAD, OPTIONS", ""),
-        ("OPTIONS", "/api/v1/nope", 204, "", ""),
-        ("HEAD", "/-/ready", 200, "", "Masthead is ready.\n"),
-        (
-            "PUT",
-            "/api/v1/admin/tsdb/snapshot",
-            500,
-            "",
-            r#"{"status":"error","errorType":"unavailable","error":"admin APIs disabled"}"#,
-        ),
-        (
-            "POST",
-            "/api/v1/write",
-            404,
-            "",
-            "remote write receiver needs to be enabled with --web.enable-remote-write-receiver\n",
-        ),
-    ] {
-        let got = ask(&api, http::Request::builder().method(method).uri(path), "").await;
-        assert_eq!((got.status, got.header("allow"), &*got.body), (status, allow, body), "{method} {path}");
-        let sniffed = if (404..=405).contains(&status) { "nosniff" } else { "" };
-        assert_eq!(got.header("x-content-type-options"), sniffed, "{method} {path}");
-    }
-}
-
-#[tokio::test]
-async fn only_allowed_origins_may_read() {
-    let origins = |config: &mut Config| {
-        config.cors_origin = Matcher::new("origin", MatchOp::Regex, r"https?://(a|b)\.example").unwrap();
-    };
-    let api = api_over(vec![Arc::new(east())], origins);
-    for (origin, allowed) in
-        [("http://a.example", "http://a.example"), ("http://c.example", ""), ("http://a.example.org", ""), ("", "")]
-    {
-        let request = http::Request::get("/api/v1/query?query=1").header("origin", origin);
-        let got = ask(&api, request, "").await;
-        assert_eq!(got.header("access-control-allow-origin"), allowed, "{origin}");
-        let vary: Vec<_> = got.headers.get_all("vary").iter().collect();
-        assert_eq!(vary, ["Accept-Encoding", "Origin"]);
-        assert_eq!(got.headers.contains_key("access-control-allow-methods"), !origin.is_empty());
-    }
-    assert!(!get(&api, "/api/v1/nope").await.headers.contains_key("vary"));
 }
 
 #[tokio::test]
@@ -655,63 +535,4 @@ async fn stores_metrics_and_page_show_the_state() {
     }
     let page = get(&api, "/").await;
     assert!(page.body.contains(concat!("Version ", env!("CARGO_PKG_VERSION"))) && !page.body.contains("://"));
-}
-
-#[tokio::test]
-async fn a_query_that_takes_too_long_ends_and_gives_everything_back() {
-    use masthead_store::testing::{Fault, FaultyStore};
-    let hanging = FaultyStore::new(Arc::new(east()), Fault::Stall(0));
-    let api = api_over(vec![Arc::new(hanging)], |_| {});
-    let got = get(&api, "/api/v1/query?query=up&time=1700000060&timeout=50ms").await;
-    assert_eq!((got.status, got.body), (503, error("timeout", "query timed out in expression evaluation")));
-    // The driver is woken; it gives its slot back when it ends.
-    for _ in 0..500 {
-        if api.querier.metrics.in_flight.get() == 0.0 && api.querier.memory.used() == 0 {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("the driver is still there");
-}
-
-/// Stores are told when the caller stops to wait: the configured time, or the shorter one of the request.
-#[tokio::test]
-async fn stores_know_the_deadline_of_a_query() {
-    let store = east();
-    let timeout = Duration::from_secs(50);
-    let api = api_over(vec![Arc::new(store.clone())], |config| config.query.timeout = timeout);
-    for (path, seconds) in [
-        ("query?query=up&time=1700000060", 50),
-        ("query?query=up&time=1700000060&timeout=7", 7),
-        ("query_range?query=up&start=1700000000&end=1700000060&step=60&timeout=8", 8),
-        ("query?query=up&time=1700000060&timeout=9999", 50),
-        ("series?match[]=up&timeout=9", 9),
-        // Labels are waited for as long as a store may be silent.
-        ("labels?timeout=3", 3),
-        ("labels", 5),
-        ("label/job/values?timeout=4", 4),
-    ] {
-        let before = tokio::time::Instant::now();
-        assert_eq!(get(&api, &format!("/api/v1/{path}")).await.status, 200, "{path}");
-        let (asked, time) = (store.last_deadline().unwrap(), Duration::from_secs(seconds));
-        // Asked between the two, however long that took.
-        assert!(before + time <= asked && asked <= tokio::time::Instant::now() + time, "{path}: {asked:?}");
-    }
-}
-
-/// Labels of an answer are paid for until they are sent, like everything else.
-#[tokio::test]
-async fn labels_beyond_the_budget_are_refused() {
-    let values =
-        |i: usize| (Labels::from_pairs([("__name__", "up"), ("pod", &format!("{i:06}"))]), series(&[], &[1.0]).1);
-    let all: Vec<_> = (0..5_000).map(values).collect();
-    let store = Arc::new(MemoryStore::new("memory:1", &Labels::empty(), &all));
-    let api = api_over(vec![store], |config| config.limits.query_memory = 100_000);
-    for path in ["label/pod/values", "series?match[]=up"] {
-        let got = get(&api, &format!("/api/v1/{path}")).await;
-        assert_eq!(got.status, 422, "{path}: {}", got.body);
-        assert!(got.body.contains("memory limit of the query reached"), "{path}: {}", got.body);
-    }
-    assert_eq!(get(&api, "/api/v1/labels").await.body, r#"{"status":"success","data":["__name__","pod"]}"#);
-    assert_eq!(api.querier.memory.used(), 0);
 }

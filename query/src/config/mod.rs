@@ -23,7 +23,7 @@ pub use listen::Listen;
 use listen::{is_host_port, parse_origin};
 pub use log::LogConfig;
 pub use query::{FEATURES, Feature, QueryConfig};
-pub use sources::{BlockSource, DNS_PREFIXES, Sources};
+pub use sources::{BlockSource, Sources};
 
 /// All settings of `masthead query`.
 #[derive(Debug, Clone)]

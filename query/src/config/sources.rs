@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use masthead_store::Labels;
+use masthead_store::{Labels, discovery};
 
 use super::Reader;
 use super::listen::is_host_port;
@@ -67,23 +67,18 @@ impl Reader<'_> {
     }
 }
 
-/// The prefixes of names that are resolved, and whether the name must have a port.
-pub const DNS_PREFIXES: [(&str, bool); 4] =
-    [("dns+", true), ("dnsdualstack+", true), ("dnssrv+", false), ("dnssrvnoa+", false)];
-
 fn check_endpoint(address: &str, strict: bool) -> Result<(), String> {
-    let prefix = DNS_PREFIXES.iter().find(|(prefix, _)| address.starts_with(prefix));
-    let plain = prefix.map_or(address, |(prefix, _)| &address[prefix.len()..]);
-    if let Some((scheme, _)) = address.split_once('+').filter(|_| prefix.is_none()) {
+    let name = discovery::behind_prefix(address);
+    if let Some((scheme, _)) = address.split_once('+').filter(|_| name.is_none()) {
         return Err(format!(
             "unknown prefix {:?} in {address:?}: dns+, dnsdualstack+, dnssrv+ and dnssrvnoa+ are known",
             format!("{scheme}+")
         ));
     }
-    if strict && prefix.is_some() {
+    if strict && name.is_some() {
         return Err(format!("{address:?}: a strict address is a plain HOST:PORT"));
     }
-    let needs_port = prefix.is_none_or(|(_, needs_port)| *needs_port);
+    let (plain, needs_port) = name.unwrap_or((address, true));
     let fits = if needs_port { is_host_port(plain) } else { !plain.is_empty() && !plain.contains([' ', '/', ',']) };
     if fits { Ok(()) } else { Err(format!("not an address: {address:?}")) }
 }

@@ -132,7 +132,7 @@ impl Planned {
 /// [`QueryError::Invalid`] for a wrong text, type or duration, position included; [`QueryError::Execution`] for what
 /// Prometheus finds out only when it evaluates, such as the regular expression of `label_replace()`.
 pub fn plan(expression: &str, timeline: Timeline, options: &PlanOptions) -> Result<Planned, QueryError> {
-    let expr = promql::parse(expression, &options.parse).map_err(|error| QueryError::Invalid(error.to_string()))?;
+    let expr = promql::parse(expression, &options.parse)?;
     plan_expr(&expr, timeline, options)
 }
 

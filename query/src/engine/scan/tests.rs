@@ -30,7 +30,7 @@ fn scan(input: impl Input + 'static, spec: &ScanSpec) -> Result<Scan, QueryError
     Ok(Scan::new(Box::new(input), columns.over_store()))
 }
 
-fn spec(function: ScanFunction, timeline: Timeline, range: i64) -> ScanSpec {
+pub(super) fn spec(function: ScanFunction, timeline: Timeline, range: i64) -> ScanSpec {
     ScanSpec {
         function,
         timeline,

@@ -16,25 +16,13 @@ use crate::engine::scan::column::{Column, Prepared};
 use crate::engine::scan::columns::{Columns, Scratch};
 use crate::engine::scan::notes::Notes;
 use crate::engine::scan::times::WindowTimes;
-use crate::engine::{Context, SampleLimit};
-use crate::plan::{Names, ScanFunction, ScanSpec, Timeline};
+use crate::engine::{Context, SampleLimit, scan};
+use crate::plan::{ScanFunction, ScanSpec, Timeline};
 use crate::promql::ast::{RangeExtension, Span};
 
 fn spec(name: &'static str, timeline: Timeline, range: i64) -> ScanSpec {
-    ScanSpec {
-        function: ScanFunction::Range(name),
-        timeline,
-        range,
-        offset: 0,
-        at: None,
-        lookback: 300_000,
-        extension: None,
-        use_start_timestamps: true,
-        histogram_stats: false,
-        type_and_unit_labels: false,
-        names: Names::Drop,
-        place: Place { span: Span { start: 5, end: 6 }, turn: 0 },
-    }
+    let place = Place { span: Span { start: 5, end: 6 }, turn: 0 };
+    ScanSpec { use_start_timestamps: true, place, ..scan::tests::spec(ScanFunction::Range(name), timeline, range) }
 }
 
 /// Cells and what was told of a column; `seconds` are the times of `values`.
